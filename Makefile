@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+# Where this is set, every process recompiles every import: 20 s a start.
+unexport PYTHONDONTWRITEBYTECODE
+export RAY_USAGE_STATS_ENABLED = 0
+export OPENLEDGER_CACHE ?= $(CURDIR)/.openledger/cache
+BIN := .venv/bin
+
+.PHONY: help
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.PHONY: setup
+setup: ## create .venv and the Node tools (quick when nothing changed)
+	@scripts/setup
+
+.PHONY: demo
+demo: setup ## run the whole loop: pay, act, record, anchor, attribute, pay out, catch a cheat, slash
+	@$(BIN)/python -m openledger.cli demo
+
+.PHONY: test
+test: setup test-contracts test-python ## every test: forge test, then pytest
+
+.PHONY: test-contracts
+test-contracts: setup ## forge test, and that the committed ABIs are current
+	@scripts/test-contracts
+
+.PHONY: test-python
+test-python: setup ## pytest over unit, integration and end-to-end tests
+	@$(BIN)/pytest
+
+.PHONY: contracts
+contracts: setup ## compile the Solidity and regenerate contracts/abi
+	@scripts/contracts
+
+.PHONY: lint
+lint: setup ## ruff, mypy strict, the floors of the import graph
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy -p openledger
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: bench
+bench: setup ## figures of this machine into benchmarks/results.md
+	@$(BIN)/python -m benchmarks.runtime
+
+.PHONY: clean
+clean: ## remove everything that setup, demo and tests made
+	@rm -rf .venv .openledger dist contracts/node_modules contracts/out contracts/cache tests/ipfs/node_modules
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,64 @@
+"""One ``Settings``: environment (``OPENLEDGER_*``), then ``openledger.toml``, then embedded defaults."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+__all__ = ["Settings", "get_settings"]
+
+
+class Settings(BaseSettings):
+    """Everything that differs between a laptop and a deployment. Leave all unset for the embedded stack."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPENLEDGER_", env_nested_delimiter="__", toml_file="openledger.toml", extra="forbid"
+    )
+
+    home: Path = Field(default=Path(".openledger"), description="state: devnet, content, outbox, keys")
+    cache: Path | None = Field(default=None, description="trained models and adapters; default home/cache")
+    rpc_url: str | None = Field(default=None, description="EVM JSON-RPC; default the embedded anvil devnet")
+    chain_id: int | None = Field(default=None, description="refuse to talk to any other chain")
+    rpc_timeout: float = Field(default=30.0, gt=0, description="seconds per RPC call")
+    ipfs_api: str | None = Field(default=None, description="IPFS RPC multiaddr; default a local block store")
+    ipfs_timeout: float = Field(default=60.0, gt=0, description="seconds per content call")
+    ray_address: str | None = Field(default=None, description="Ray cluster; default a local Ray")
+    database_url: str | None = Field(default=None, description="SQLAlchemy URL; default SQLite under home")
+    base_model: str | None = Field(default=None, description="Hugging Face name or path; default the small Llama")
+    engine: dict[str, Any] = Field(default_factory=dict, description="vLLM engine arguments, under vLLM's names")
+    engine_replicas: int = Field(default=1, ge=1)
+    private_key: SecretStr | None = Field(default=None, description="0x… key that signs transactions")
+
+    @property
+    def cache_dir(self) -> Path:
+        return (self.cache or self.home / "cache").absolute()
+
+    @property
+    def home_dir(self) -> Path:
+        return self.home.absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The process-wide settings, read once."""
+    return Settings()

@@ -1,1 +1,129 @@
-"""registry"""
+"""Identities and the content they point to: CIDs, records, manifests, Merkle trees, content stores.
+
+The pure parts import nothing heavy; everything that talks to a chain or a store is loaded on first use.
+"""
+
+from __future__ import annotations
+
+from ._batch import Batch, BatchEntry, Payout
+from ._blocks import MAX_BLOCK, Encoded, Getter
+from ._cid import (
+    CODECS,
+    Link,
+    cid_bytes,
+    cid_from_bytes,
+    cid_from_digest,
+    cid_of,
+    codec_name,
+    codec_of,
+    digest_of,
+    normalise_cid,
+)
+from ._content import ActionContent, Payment, value_hash
+from ._dagcbor import decode, encode
+from ._hashing import (
+    END_TOKEN,
+    BatchHeader,
+    Finish,
+    Generation,
+    StepKind,
+    StepLeaf,
+    TokenLeaf,
+    authorization_nonce,
+    clip_logprob,
+    evidence_hash,
+    manifest_leaf,
+    payment_id,
+    payout_leaf,
+    payout_tree,
+    prefix_hash,
+    record_leaf,
+    step_seed,
+    steps_tree,
+    vote_commitment,
+)
+from ._keccak import keccak
+from ._manifest import AssetRef, Manifest, Split
+from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
+from ._record import (
+    ActionRecord,
+    Domain,
+    HashSigner,
+    ReplayClass,
+    SeedSource,
+    SignedRecord,
+    Status,
+    Ticket,
+    recover,
+    sign_digest,
+)
+from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
+
+__all__ = [
+    "CODECS",
+    "END_TOKEN",
+    "MAX_BLOCK",
+    "ActionContent",
+    "ActionRecord",
+    "AssetRef",
+    "Batch",
+    "BatchEntry",
+    "BatchHeader",
+    "Domain",
+    "Encoded",
+    "Finish",
+    "Generation",
+    "Getter",
+    "HashSigner",
+    "Link",
+    "Manifest",
+    "MerkleTree",
+    "ModelCallStep",
+    "Payment",
+    "Payout",
+    "ReplayClass",
+    "RetrievalStep",
+    "Sampling",
+    "SeedSource",
+    "SignedRecord",
+    "Split",
+    "Status",
+    "Step",
+    "StepKind",
+    "StepLeaf",
+    "SubActionStep",
+    "SumTree",
+    "Ticket",
+    "TokenLeaf",
+    "ToolCallStep",
+    "authorization_nonce",
+    "cid_bytes",
+    "cid_from_bytes",
+    "cid_from_digest",
+    "cid_of",
+    "clip_logprob",
+    "codec_name",
+    "codec_of",
+    "decode",
+    "decode_step",
+    "depth_of",
+    "digest_of",
+    "encode",
+    "evidence_hash",
+    "keccak",
+    "manifest_leaf",
+    "normalise_cid",
+    "payment_id",
+    "payout_leaf",
+    "payout_tree",
+    "prefix_hash",
+    "record_leaf",
+    "recover",
+    "sign_digest",
+    "step_seed",
+    "steps_tree",
+    "value_hash",
+    "verify_proof",
+    "verify_sum_proof",
+    "vote_commitment",
+]

@@ -1,0 +1,141 @@
+"""The batch block: struct hashes, record CIDs and payouts behind one anchored header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from ..errors import ContentError, UserError
+from ._blocks import Encoded, Getter, Reader, pack_items, unpack_items
+from ._cid import Link, digest_of
+from ._dagcbor import decode
+from ._hashing import BatchHeader, address_word, payout_tree, record_leaf
+from ._merkle import MerkleTree, SumTree
+
+__all__ = ["Batch", "BatchEntry", "Payout"]
+
+BATCH_VERSION = 1
+
+
+class BatchEntry(NamedTuple):
+    """A record in a batch: its EIP-712 struct hash and the CID of its signed envelope."""
+
+    struct_hash: bytes
+    envelope: str
+
+
+class Payout(NamedTuple):
+    """What an account is paid by a batch, in wei."""
+
+    account: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Records at contiguous nonces from ``first_nonce``, and one payout per account."""
+
+    agent_id: int
+    first_nonce: int
+    entries: Sequence[BatchEntry]
+    payouts: Sequence[Payout]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", tuple(BatchEntry(*entry) for entry in self.entries))
+        object.__setattr__(self, "payouts", tuple(Payout(*payout) for payout in self.payouts))
+        if not self.entries:
+            raise UserError("A batch needs at least one record")
+
+    @cached_property
+    def record_tree(self) -> MerkleTree:
+        """Its root is the ``recordRoot``; index = nonce - first nonce."""
+        return MerkleTree([record_leaf(entry.struct_hash) for entry in self.entries])
+
+    @cached_property
+    def payout_tree(self) -> SumTree:
+        """Its root is (``payoutRoot``, ``sum``)."""
+        return payout_tree(self.payouts)
+
+    def record_proof(self, nonce: int) -> list[bytes]:
+        """The Merkle proof of the record at ``nonce``."""
+        return self.record_tree.proof(nonce - self.first_nonce)
+
+    def header(self, epoch: int, anchored_at: int = 0) -> BatchHeader:
+        """The header ``ActionLog`` stores once it has stamped ``anchored_at`` (unix seconds)."""
+        root, total = self.payout_tree.root
+        return BatchHeader(
+            agent_id=self.agent_id,
+            first_nonce=self.first_nonce,
+            count=len(self.entries),
+            record_root=self.record_tree.root,
+            payout_root=root,
+            payout_count=len(self.payouts),
+            sum=total,
+            epoch=epoch,
+            batch_digest=digest_of(self.cid),
+            anchored_at=anchored_at,
+        )
+
+    @cached_property
+    def encoded(self) -> Encoded:
+        """The root block and its chunks, to be stored."""
+        blocks: dict[str, bytes] = {}
+        root = {
+            "version": BATCH_VERSION,
+            "agent_id": self.agent_id,
+            "first_nonce": self.first_nonce,
+            "entries": pack_items(
+                [[item.struct_hash, Link(item.envelope)] for item in self.entries], 48, blocks
+            ),
+            "payouts": pack_items(
+                [[address_word(to)[12:], str(amount)] for to, amount in self.payouts], 40, blocks
+            ),
+        }
+        return Encoded.of(root, blocks, "A batch")
+
+    @property
+    def cid(self) -> str:
+        return self.encoded.cid
+
+    @classmethod
+    def decode(cls, cid: str, get: Getter) -> Batch:
+        """Read the batch stored at ``cid``. Raises ``ContentError`` for anything malformed."""
+        from eth_utils.address import to_checksum_address
+
+        read = Reader(
+            decode(get(cid), cid),
+            "a batch",
+            cid,
+            {"version", "agent_id", "first_nonce", "entries", "payouts"},
+        )
+        if read.raw("version") != BATCH_VERSION:
+            raise ContentError(
+                f"Batch version {read.raw('version')!r} is not known", fix="upgrade openledger", cid=cid
+            )
+        entries, payouts = [], []
+        for item in unpack_items(read.raw("entries"), get, cid):
+            if not isinstance(item, list) or len(item) != 2 or type(item[1]) is not Link:
+                raise read.fail("entries")
+            if not isinstance(item[0], bytes) or len(item[0]) != 32:
+                raise read.fail("entries")
+            entries.append(BatchEntry(item[0], str(item[1])))
+        for item in unpack_items(read.raw("payouts"), get, cid):
+            if not isinstance(item, list) or len(item) != 2 or type(item[1]) is not str:
+                raise read.fail("payouts")
+            account, amount = item
+            if (
+                not isinstance(account, bytes)
+                or len(account) != 20
+                or not (amount.isascii() and amount.isdigit())
+            ):
+                raise read.fail("payouts")
+            payouts.append(Payout(str(to_checksum_address(account)), int(amount)))
+        try:
+            batch = cls(read.integer("agent_id"), read.integer("first_nonce"), entries, payouts)
+        except UserError as error:
+            raise ContentError(f"Batch {cid} is malformed", why=str(error), cid=cid) from None
+        if batch.cid != cid:
+            raise ContentError(f"Batch {cid} is not in canonical form", cid=cid)
+        return batch

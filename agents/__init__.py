@@ -1,1 +1,30 @@
-"""agents"""
+"""The agent SDK: declare an agent over an ordinary LangGraph graph and run it with its trace captured."""
+
+from __future__ import annotations
+
+from ._chat import HFCodec, PoolChat, chat
+from ._declare import DEFAULT_SPLIT, AdapterSpec, Agent, agent
+from ._execute import Outcome, execute
+from ._load import load_agent
+from ._plain import plain
+from ._trace import Codec, Models, Seed, Trace, current_trace, tracing
+
+__all__ = [
+    "DEFAULT_SPLIT",
+    "AdapterSpec",
+    "Agent",
+    "Codec",
+    "HFCodec",
+    "Models",
+    "Outcome",
+    "PoolChat",
+    "Seed",
+    "Trace",
+    "agent",
+    "chat",
+    "current_trace",
+    "execute",
+    "load_agent",
+    "plain",
+    "tracing",
+]

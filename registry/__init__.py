@@ -58,6 +58,7 @@ from ._record import (
     sign_digest,
 )
 from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
+from .store import ContentStore, IpfsStore, LocalStore, open_store, path_cid
 
 __all__ = [
     "CODECS",
@@ -69,13 +70,16 @@ __all__ = [
     "Batch",
     "BatchEntry",
     "BatchHeader",
+    "ContentStore",
     "Domain",
     "Encoded",
     "Finish",
     "Generation",
     "Getter",
     "HashSigner",
+    "IpfsStore",
     "Link",
+    "LocalStore",
     "Manifest",
     "MerkleTree",
     "ModelCallStep",
@@ -113,6 +117,8 @@ __all__ = [
     "keccak",
     "manifest_leaf",
     "normalise_cid",
+    "open_store",
+    "path_cid",
     "payment_id",
     "payout_leaf",
     "payout_tree",

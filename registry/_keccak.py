@@ -9,9 +9,9 @@ __all__ = ["keccak"]
 
 def _select() -> Callable[[bytes], bytes]:
     try:
-        from sha3 import keccak_256  # type: ignore[import-not-found,unused-ignore]  # safe-pysha3, 0.8 µs a hash
+        from sha3 import keccak_256  # type: ignore[import-not-found,import-untyped,unused-ignore]  # safe-pysha3: 0.8 µs
     except ImportError:
-        from eth_hash.auto import keccak as portable  # pycryptodome, 6 µs a hash
+        from eth_hash.auto import keccak as portable  # pycryptodome: 6 µs
 
         return portable
     return lambda data: keccak_256(data).digest()  # type: ignore[no-any-return]

@@ -145,7 +145,7 @@ class _Struct:
                 out[name] = str(int(value)) if kind == "uint256" else int(value)
         return out
 
-    def _to_block(self) -> dict[str, Any]:
+    def to_block(self) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for field, (name, kind) in self._TYPES.items():
             value = getattr(self, field)
@@ -158,7 +158,7 @@ class _Struct:
         return out
 
     @classmethod
-    def _from_block(cls, block: Any, cid: str | None) -> Self:
+    def from_block(cls, block: Any, cid: str | None) -> Self:
         from eth_utils.address import to_checksum_address
 
         if not isinstance(block, dict) or set(block) != {name for name, _ in cls._TYPES.values()}:
@@ -287,7 +287,7 @@ class SignedRecord:
                 "version": ENVELOPE_VERSION,
                 "chain_id": self.domain.chain_id,
                 "verifying_contract": address_word(self.domain.verifying_contract)[12:],
-                "record": self.record._to_block(),
+                "record": self.record.to_block(),
                 "signature": self.signature,
                 "content": Link(self.content),
             }
@@ -332,7 +332,7 @@ class SignedRecord:
             raise ContentError(
                 f"Record {cid or 'given'} is malformed", why="a field has another type", cid=cid
             )
-        record = ActionRecord._from_block(block["record"], cid)
+        record = ActionRecord.from_block(block["record"], cid)
         if digest_of(content) != record.content_digest:
             raise ContentError(f"Record {cid or 'given'} names other content than it signed", cid=cid)
         return cls(record, signature, Domain(chain_id, str(to_checksum_address(contract))), str(content))
@@ -347,7 +347,8 @@ def recover(digest: bytes, signature: bytes) -> str:
     """The checksummed signer of a digest. Raises ``ContentError`` for what the contracts would refuse too:
     a wrong length, v outside {27, 28}, or a high s."""
     from eth_keys.datatypes import Signature
-    from eth_keys.exceptions import BadSignature, ValidationError
+    from eth_keys.exceptions import BadSignature
+    from eth_utils.exceptions import ValidationError
 
     if (
         len(signature) != 65

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eth_account import Account
+
 from openledger.registry import (
     ActionRecord,
     BatchHeader,

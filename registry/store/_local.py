@@ -1,0 +1,81 @@
+"""A content store on disk: one file a block, written atomically."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from ...errors import ContentError
+from ._base import BaseStore
+
+__all__ = ["LocalStore"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class LocalStore(BaseStore):
+    """Blocks under ``root/<last two characters of the CID>/<CID>``.
+
+    A block is written to a temporary file, synced and renamed, so a crash or a full disk leaves either
+    the whole block or none of it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def __repr__(self) -> str:
+        return f"LocalStore({str(self.root)!r})"
+
+    def _path(self, cid: str) -> Path:
+        return self.root / cid[-2:] / cid
+
+    def _exists(self, cid: str) -> bool:
+        return self._path(cid).is_file()
+
+    def _missing_fix(self) -> str:
+        return f"import it into {self.root}, or set OPENLEDGER_IPFS_API to a node that has it"
+
+    def _read(self, cid: str) -> bytes | None:
+        try:
+            return self._path(cid).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._failed("read", self._path(cid), cid, error) from None
+
+    def _write(self, cid: str, data: bytes) -> None:
+        path = self._path(cid)
+        try:
+            if path.is_file() and path.read_bytes() == data:
+                return  # also heals a tampered file: different bytes are replaced
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, scratch = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(scratch, path)
+            except BaseException:
+                Path(scratch).unlink(missing_ok=True)
+                raise
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise self._failed("written", path, cid, error) from None
+
+    def _failed(self, verb: str, path: Path, cid: str, error: OSError) -> ContentError:
+        full = error.errno in _FULL
+        return ContentError(
+            f"Block {cid} cannot be {verb} at {path}",
+            why="the disk is full" if full else error.strerror or str(error),
+            fix=f"free space on the disk of {self.root}, then try again"
+            if full
+            else f"make {self.root} readable and writable, or set OPENLEDGER_HOME elsewhere",
+            cid=cid,
+        )

@@ -146,6 +146,7 @@ class _Struct:
         return out
 
     def to_block(self) -> dict[str, Any]:
+        """The struct as a dag-cbor value; uint256 as decimal text."""
         out: dict[str, Any] = {}
         for field, (name, kind) in self._TYPES.items():
             value = getattr(self, field)
@@ -159,6 +160,7 @@ class _Struct:
 
     @classmethod
     def from_block(cls, block: Any, cid: str | None) -> Self:
+        """The inverse of :meth:`to_block`. Raises ``ContentError`` naming ``cid``."""
         from eth_utils.address import to_checksum_address
 
         if not isinstance(block, dict) or set(block) != {name for name, _ in cls._TYPES.values()}:

@@ -1,0 +1,135 @@
+"""Anchoring and settlement of one agent's signed actions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from ..errors import ChainError
+from ..registry import Batch, BatchEntry, BatchHeader, ContentStore, Payout
+from ..registry import Ledger
+from ._outbox import ActionRow, BatchRow, Outbox, State
+
+__all__ = ["Batcher"]
+
+
+class Batcher:
+    """Puts contiguous nonces into batches, anchors them, and pays them out once their window has passed.
+
+    A batch is fixed in the outbox before it is sent, and ``ActionLog`` takes only the next nonce, so a
+    repeated ``anchor`` or ``settle`` after a crash finds what was done and does the rest.
+    """
+
+    def __init__(
+        self,
+        agent_id: int,
+        *,
+        ledger: Ledger,
+        store: ContentStore,
+        outbox: Outbox,
+        limit: int = 1024,
+        observe: Callable[[str, float | None], None] = lambda _name, _seconds: None,
+    ) -> None:
+        self.agent_id, self._ledger, self._store, self._outbox = agent_id, ledger, store, outbox
+        self._limit, self._observe = limit, observe
+        self._lock = threading.Lock()
+
+    def anchor(self) -> list[BatchHeader]:
+        """Anchor every signed action; returns the new headers. Raises ``ChainError``; repeat it then."""
+        with self._lock:
+            done = [self._send(batch) for batch in self._outbox.batches(self.agent_id, State.SIGNED)]
+            while rows := self._next_rows():
+                done.append(self._send(self._fix(rows)))
+            return done
+
+    def settle(self) -> int:
+        """Finalise and pay out every batch whose challenge window is over; returns how many were.
+
+        Anyone may do the same from public data: an operator that does not settle delays nobody.
+        """
+        settled = 0
+        with self._lock:
+            for row in self._outbox.batches(self.agent_id, State.ANCHORED):
+                header = _header(row)
+                if not self._ledger.window_over(header):
+                    continue
+                start = self._begin("settle")
+                self._ledger.finalize(header)
+                batch = Batch.decode(row.call["batch"], self._store.get)
+                for index in range(len(batch.payouts)):
+                    self._ledger.claim(header, batch, index)
+                self._outbox.settled(row)
+                self._observe("settle", time.perf_counter() - start)
+                settled += 1
+        return settled
+
+    def _next_rows(self) -> list[ActionRow]:
+        """Signed, unbatched actions at contiguous nonces of one epoch, oldest first."""
+        rows = [row for row in self._outbox.in_state(self.agent_id, State.SIGNED) if row.first_nonce is None]
+        picked: list[ActionRow] = []
+        expected = self._ledger.next_nonce(self.agent_id)
+        for row in rows:
+            if (
+                row.nonce != expected
+                or len(picked) == self._limit
+                or (picked and _epoch(row) != _epoch(picked[0]))
+            ):
+                break
+            picked.append(row)
+            expected += 1
+        return picked
+
+    def _fix(self, rows: list[ActionRow]) -> BatchRow:
+        start = self._begin("batch")
+        totals: dict[str, int] = {}
+        entries = []
+        for row in rows:
+            assert row.executed is not None  # SIGNED rows have all of these
+            assert row.struct_hash is not None
+            assert row.envelope is not None
+            entries.append(BatchEntry(bytes.fromhex(row.struct_hash[2:]), row.envelope))
+            for account, amount in row.executed["payouts"]:
+                totals[account] = totals.get(account, 0) + int(amount)
+        payouts = [Payout(account, amount) for account, amount in sorted(totals.items()) if amount]
+        assert rows[0].nonce is not None
+        batch = Batch(self.agent_id, rows[0].nonce, entries, payouts)
+        self._store.put_blocks(batch.encoded.blocks)
+        fixed = self._outbox.open_batch(self.agent_id, rows, {"batch": batch.cid, "epoch": _epoch(rows[0])})
+        self._observe("batch", time.perf_counter() - start)
+        return fixed
+
+    def _send(self, row: BatchRow) -> BatchHeader:
+        start = self._begin("anchor")
+        batch = Batch.decode(row.call["batch"], self._store.get)
+        if self._ledger.next_nonce(self.agent_id) > row.first_nonce:  # sent before a crash
+            header = self._ledger.anchored(self.agent_id, row.first_nonce)
+        else:
+            header = self._ledger.anchor(batch, row.call["epoch"])
+        if header.batch_digest != batch.header(row.call["epoch"]).batch_digest:
+            raise ChainError(
+                f"nonces from {row.first_nonce} of agent {self.agent_id} are anchored with another batch",
+                why="two operators seem to share one agent",
+                fix="run one operator an agent; open a new epoch if its key has leaked",
+            )
+        self._outbox.anchored(row, _plain(header))
+        self._observe("anchor", time.perf_counter() - start)
+        return header
+
+    def _begin(self, phase: str) -> float:
+        self._observe(phase, None)
+        return time.perf_counter()
+
+
+def _epoch(row: ActionRow) -> int:
+    return int(row.accepted["ticket"]["epoch"])
+
+
+def _plain(header: BatchHeader) -> dict[str, object]:
+    values = header.to_abi()
+    return {"fields": [v if isinstance(v, bytes) else str(v) for v in values]}
+
+
+def _header(row: BatchRow) -> BatchHeader:
+    assert row.header is not None  # ANCHORED rows have it
+    return BatchHeader(*(v if isinstance(v, bytes) else int(v) for v in row.header["fields"]))

@@ -1,0 +1,297 @@
+"""The operator of one agent: takes paid requests, has them executed, records, signs, anchors and settles.
+
+Every step is made durable in the outbox before the next one depends on it, and every step may be
+repeated, so a process killed anywhere continues with ``recover()``: no action lost, none paid twice.
+One operator an agent: it alone holds the record key.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..agents import Agent, Outcome
+from ..errors import ChainError, UserError
+from ..registry import (
+    ActionContent,
+    ActionRecord,
+    ContentStore,
+    Domain,
+    HashSigner,
+    Manifest,
+    Payment,
+    ReplayClass,
+    SeedSource,
+    SignedRecord,
+    Status,
+    Ticket,
+    digest_of,
+    steps_tree,
+)
+from ..registry import Ledger
+from ._outbox import ActionRow, Outbox, State
+from ._requests import PaidRequest, Receipt
+
+__all__ = ["Attributor", "Credit", "Job", "Operator", "Runner"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution: the graph's input and what fixes its seeds."""
+
+    value: Any
+    signature: bytes
+    """The client's 65-byte payment signature."""
+    request_hash: bytes
+    thread: str
+    resume: bool = False
+    """Whether ``value`` answers the interrupt that ended the action before it on this thread."""
+
+
+class Runner(Protocol):
+    """Executes a job on some worker. Raises ``ExecutionError`` only if no worker could run it at all."""
+
+    def run(self, job: Job) -> Outcome: ...
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Who is paid for one action: ``payouts`` as (account, wei) add up to the fee; ``scores`` say why."""
+
+    payouts: tuple[tuple[str, int], ...]
+    scores: Any
+
+
+class Attributor(Protocol):
+    """Splits the fee of an action along the lineage of its outcome."""
+
+    @property
+    def rule(self) -> str: ...
+
+    @property
+    def rule_id(self) -> bytes: ...
+
+    def credit(self, outcome: Outcome, fee: int, client: str) -> Credit: ...
+
+
+Observe = Callable[[str, float | None], None]
+"""Told of every phase: its name with ``None`` when it begins, with its seconds when it has ended."""
+
+
+def _ignore(_: str, __: float | None) -> None:
+    return None
+
+
+class Operator:
+    """See the module. All methods are thread-safe; ``submit`` may run in many threads at once."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        agent_id: int,
+        epoch: int,
+        manifest: Manifest,
+        record_key: HashSigner,
+        ledger: Ledger,
+        store: ContentStore,
+        outbox: Outbox,
+        runner: Runner,
+        attributor: Attributor,
+        observe: Observe = _ignore,
+    ) -> None:
+        self.agent, self.agent_id, self.epoch, self.manifest = agent, agent_id, epoch, manifest
+        self._key, self._ledger, self._store, self._outbox = record_key, ledger, store, outbox
+        self._runner, self._attributor, self._observe = runner, attributor, observe
+        self._domain: Domain = ledger.domain
+        self._first_nonce = ledger.next_nonce(agent_id)
+        self._anchoring = threading.Lock()
+
+    # -- one action ------------------------------------------------------------------------------
+
+    def submit(self, paid: PaidRequest) -> Receipt:
+        """Collect the payment, execute, record and sign. The same payment again gives the same receipt.
+
+        Raises ``UserError`` for a request that is not acceptable (nothing is taken), ``ChainError`` when the
+        payment is refused (nothing is taken) or the chain is unreachable (submit it again: it continues).
+        """
+        payment_id = "0x" + paid.payment_id.hex()
+        try:
+            row = self._outbox.get(payment_id)
+        except UserError:
+            self._check(paid)
+            row = self._outbox.open(
+                payment_id, self.agent_id, {"request": paid.request, "payment": paid.payment.to_block()}
+            )
+        return self._receipt(self._advance(row))
+
+    def recover(self) -> int:
+        """Continue everything a crash interrupted; returns how many actions were. Call once at start."""
+        unfinished = self._outbox.in_state(self.agent_id, State.PAYING, State.ACCEPTED, State.EXECUTED)
+        for row in unfinished:
+            try:
+                self._advance(row)
+            except ChainError as error:
+                if error.revert is None:
+                    raise  # the chain is away: nothing can be said about this payment yet
+        return len(unfinished)
+
+    def _advance(self, row: ActionRow) -> ActionRow:
+        if row.state is State.PAYING:
+            row = self._accept(row)
+        if row.state is State.ACCEPTED:
+            row = self._execute(row)
+        if row.state is State.EXECUTED:
+            row = self._sign(row)
+        return row
+
+    def _check(self, paid: PaidRequest) -> None:
+        payment, price = paid.payment, self.agent.price
+        if paid.agent_id != self.agent_id:
+            raise UserError(
+                f"this request is for agent {paid.agent_id}",
+                why=f"agent {self.agent_id} serves here",
+                fix="send it to that agent's operator",
+            )
+        if payment.value < price:
+            raise UserError(
+                "the request is underpaid",
+                why=f"it authorises {payment.value} wei and agent {self.agent_id} asks {price}",
+                fix=f"authorise {price} wei; nothing was taken",
+            )
+        self._ledger.check_payment(payment, self.agent_id, paid.request_hash)
+        self._ledger.check_cover(self.agent_id, payment.value)
+
+    def _accept(self, row: ActionRow) -> ActionRow:
+        paid = _paid(row)
+        with self._phase("pay"):
+            try:
+                self._ledger.collect(paid.payment, paid.payment.nonce(self.agent_id, paid.request_hash))
+            except ChainError as error:
+                if error.revert is not None:  # refused, not merely unreachable: nothing was taken
+                    self._outbox.drop(row.payment_id)
+                raise
+        with self._phase("accept"):
+            ticket = Ticket(
+                agent_id=self.agent_id,
+                epoch=self.epoch,
+                payment_id=paid.payment_id,
+                request_hash=paid.request_hash,
+                anchor_by=self._ledger.now() + self._ledger.max_anchor_lag,
+            )
+            signature = ticket.sign(self._key, self._domain)
+            promise = {"epoch": ticket.epoch, "anchor_by": ticket.anchor_by, "signature": signature}
+            self._outbox.accept(row.payment_id, {**row.accepted, "ticket": promise})
+        return self._outbox.get(row.payment_id)
+
+    def _execute(self, row: ActionRow) -> ActionRow:
+        paid, ticket = _paid(row), row.accepted["ticket"]
+        request = paid.request
+        with self._phase("execute"):
+            outcome = self._runner.run(
+                Job(
+                    value=request["input"],
+                    signature=paid.payment.signature,
+                    request_hash=paid.request_hash,
+                    thread=request["thread"] or row.payment_id,
+                    resume=request["parent"] is not None,
+                )
+            )
+        with self._phase("attribute"):
+            credit = self._attributor.credit(outcome, paid.payment.value, paid.payment.client)
+        with self._phase("store"):
+            for step in outcome.steps:
+                self._store.put_blocks(step.encoded.blocks)
+            content = ActionContent(
+                manifest=self.manifest.cid,
+                agent=self.agent.name,
+                request=request,
+                output=outcome.output,
+                payment=paid.payment,
+                steps=[step.cid for step in outcome.steps],
+                rule=self._attributor.rule,
+                scores=credit.scores,
+                parent=request["parent"],
+                started=outcome.started,
+                ended=outcome.ended,
+            )
+            self._store.put_blocks(content.encoded.blocks)
+        steps_root = steps_tree([step.leaf(i) for i, step in enumerate(outcome.steps)]).root
+
+        def fix(nonce: int) -> tuple[str, dict[str, Any]]:
+            record = ActionRecord(
+                agent_id=self.agent_id,
+                nonce=nonce,
+                epoch=ticket["epoch"],
+                client=paid.payment.client,
+                payment_id=paid.payment_id,
+                status=outcome.status,
+                request_hash=paid.request_hash,
+                output_hash=content.output_hash,
+                steps_root=steps_root,
+                rule_id=self._attributor.rule_id,
+                fee=paid.payment.value,
+                replay_class=ReplayClass.EXACT_TOLERANCE,
+                seed_source=SeedSource.CLIENT,
+                anchor_by=ticket["anchor_by"],
+                content_digest=digest_of(content.cid),
+            )
+            payouts = [[account, str(amount)] for account, amount in credit.payouts]
+            return "0x" + record.struct_hash().hex(), {
+                "record": record.to_block(),
+                "content": content.cid,
+                "payouts": payouts,
+            }
+
+        with self._phase("record"):
+            return self._outbox.execute(row.payment_id, self._first_nonce, fix)
+
+    def _sign(self, row: ActionRow) -> ActionRow:
+        assert row.executed is not None  # EXECUTED rows have it
+        with self._phase("sign"):
+            record = ActionRecord.from_block(row.executed["record"], None)
+            signed = SignedRecord.make(record, self._key, self._domain, row.executed["content"])
+            self._store.put(signed.encode())
+        with self._phase("receipt"):
+            self._outbox.signed(row.payment_id, signed.signature.hex(), signed.cid)
+        return self._outbox.get(row.payment_id)
+
+    def _receipt(self, row: ActionRow) -> Receipt:
+        assert row.envelope is not None
+        assert row.executed is not None
+        signed = SignedRecord.decode(self._store.get(row.envelope), row.envelope)
+        content = ActionContent.decode(signed.content, self._store.get)
+        ticket = row.accepted["ticket"]
+        return Receipt(
+            cid=row.envelope,
+            signed=signed,
+            output=content.output,
+            ticket=Ticket(
+                agent_id=row.agent_id,
+                epoch=ticket["epoch"],
+                payment_id=signed.record.payment_id,
+                request_hash=signed.record.request_hash,
+                anchor_by=ticket["anchor_by"],
+            ),
+            ticket_signature=ticket["signature"],
+        )
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self._observe(name, None)
+        start = time.perf_counter()
+        yield
+        self._observe(name, time.perf_counter() - start)
+
+
+def _paid(row: ActionRow) -> PaidRequest:
+    return PaidRequest(row.accepted["request"], Payment.from_block(row.accepted["payment"], None))
+
+
+def failed(outcome: Outcome) -> bool:
+    """Whether the client gets the fee back."""
+    return outcome.status is Status.FAILED

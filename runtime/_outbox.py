@@ -1,0 +1,311 @@
+"""The outbox: every action's state, fsynced before the step that depends on it.
+
+One row an action, one row a batch, in SQL (SQLite by default; any SQLAlchemy URL). States:
+
+    PAYING    payment authorised, not yet known to be mined
+    ACCEPTED  paid and ticketed; will be executed, again if a crash interrupts it
+    EXECUTED  content stored, nonce and full record struct fixed; nothing signed yet
+    SIGNED    signature and envelope stored; the receipt may leave
+    ANCHORED  in a batch on-chain
+    SETTLED   final and paid out
+    REFUNDED  given back without execution
+
+A record's struct is committed here, with its nonce, before its first signature exists: a restart
+signs the same bytes again and can never sign two records for one nonce (which would be slashed).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..errors import OpenLedgerError, UserError
+from ..registry import decode, encode
+
+__all__ = ["ActionRow", "BatchRow", "Outbox", "State"]
+
+
+class State(StrEnum):
+    PAYING = "PAYING"
+    ACCEPTED = "ACCEPTED"
+    EXECUTED = "EXECUTED"
+    SIGNED = "SIGNED"
+    ANCHORED = "ANCHORED"
+    SETTLED = "SETTLED"
+    REFUNDED = "REFUNDED"
+
+
+_meta = sa.MetaData()
+_actions = sa.Table(
+    "actions",
+    _meta,
+    sa.Column("payment_id", sa.String(66), primary_key=True),
+    sa.Column("agent_id", sa.Integer, nullable=False, index=True),
+    sa.Column("state", sa.String(12), nullable=False, index=True),
+    sa.Column("accepted", sa.LargeBinary, nullable=False),  # dag-cbor: all that execution needs
+    sa.Column("nonce", sa.Integer),
+    sa.Column("struct_hash", sa.String(66)),
+    sa.Column("executed", sa.LargeBinary),  # dag-cbor: record struct, content CID, payouts
+    sa.Column("signature", sa.Text),
+    sa.Column("envelope", sa.Text),  # CID of the signed record
+    sa.Column("first_nonce", sa.Integer),  # of its batch
+    sa.Column("updated", sa.Float, nullable=False),
+    sa.UniqueConstraint("agent_id", "nonce"),
+)
+_batches = sa.Table(
+    "batches",
+    _meta,
+    sa.Column("agent_id", sa.Integer, primary_key=True),
+    sa.Column("first_nonce", sa.Integer, primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("call", sa.LargeBinary, nullable=False),  # dag-cbor: what is to be anchored
+    sa.Column("header", sa.LargeBinary),  # dag-cbor: the header as anchored
+)
+
+
+@dataclass(frozen=True)
+class ActionRow:
+    payment_id: str
+    agent_id: int
+    state: State
+    accepted: dict[str, Any]
+    nonce: int | None
+    struct_hash: str | None
+    executed: dict[str, Any] | None
+    signature: str | None
+    envelope: str | None
+    first_nonce: int | None
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    agent_id: int
+    first_nonce: int
+    count: int
+    state: State
+    call: dict[str, Any]
+    header: dict[str, Any] | None
+
+
+class Outbox:
+    """See the module. One process owns an outbox at a time; its methods are thread-safe.
+
+    Raises ``OpenLedgerError`` with code ``outbox`` when a write cannot be made durable (a full disk,
+    say): the transition then did not happen, and the same call may be repeated once there is room.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        if isinstance(url, Path):
+            url.parent.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{url}"
+        self.url = url
+        self._engine = sa.create_engine(url)
+        self._lock = threading.Lock()
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _durable)
+        with self._write() as db:
+            _meta.create_all(db)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        try:
+            with self._lock, self._engine.begin() as db:
+                yield db
+        except sa.exc.OperationalError as error:
+            raise OpenLedgerError(
+                "the outbox could not be written",
+                why=str(error.orig),
+                fix=f"free disk space or repair {self._engine.url.database}, then repeat the call: nothing was lost",
+                code="outbox",
+            ) from error
+
+    # -- actions ---------------------------------------------------------------------------------
+
+    def open(self, payment_id: str, agent_id: int, accepted: dict[str, Any]) -> ActionRow:
+        """Note a payment before it is submitted. The same payment twice gives the row it already has."""
+        with self._write() as db:
+            if (
+                db.execute(sa.select(_actions.c.state).where(_actions.c.payment_id == payment_id)).first()
+                is None
+            ):
+                db.execute(
+                    _actions.insert().values(
+                        payment_id=payment_id,
+                        agent_id=agent_id,
+                        state=State.PAYING,
+                        accepted=encode(accepted),
+                        updated=time.time(),
+                    )
+                )
+        return self.get(payment_id)
+
+    def drop(self, payment_id: str) -> None:
+        """Forget a payment that the chain refused: nothing was taken."""
+        with self._write() as db:
+            db.execute(
+                _actions.delete().where(_actions.c.payment_id == payment_id, _actions.c.state == State.PAYING)
+            )
+
+    def accept(self, payment_id: str, accepted: dict[str, Any]) -> None:
+        """Paid: keep the signed ticket with what execution needs."""
+        self._move(payment_id, State.PAYING, State.ACCEPTED, accepted=encode(accepted))
+
+    def execute(self, payment_id: str, next_nonce: int, fix: Any) -> ActionRow:
+        """Assign the agent's next nonce and fix the record: ``fix(nonce) -> (struct_hash, executed)``.
+
+        ``next_nonce`` is the chain's; the outbox's own highest plus one wins when higher.
+        """
+        with self._write() as db:
+            row = db.execute(sa.select(_actions).where(_actions.c.payment_id == payment_id)).one()
+            if row.state == State.ACCEPTED:
+                top = db.execute(
+                    sa.select(sa.func.max(_actions.c.nonce)).where(_actions.c.agent_id == row.agent_id)
+                ).scalar()
+                nonce = next_nonce if top is None else max(next_nonce, int(top) + 1)
+                struct_hash, executed = fix(nonce)
+                db.execute(
+                    _actions.update()
+                    .where(_actions.c.payment_id == payment_id)
+                    .values(
+                        state=State.EXECUTED,
+                        nonce=nonce,
+                        struct_hash=struct_hash,
+                        executed=encode(executed),
+                        updated=time.time(),
+                    )
+                )
+        return self.get(payment_id)
+
+    def signed(self, payment_id: str, signature: str, envelope: str) -> None:
+        self._move(payment_id, State.EXECUTED, State.SIGNED, signature=signature, envelope=envelope)
+
+    def refunded(self, payment_id: str) -> None:
+        self._move(payment_id, State.ACCEPTED, State.REFUNDED)
+
+    def get(self, payment_id: str) -> ActionRow:
+        with self._engine.connect() as db:
+            row = db.execute(sa.select(_actions).where(_actions.c.payment_id == payment_id)).first()
+        if row is None:
+            raise UserError(
+                f"no action was paid by {payment_id}", fix="call the agent with that payment first"
+            )
+        return _action(row)
+
+    def in_state(self, agent_id: int, *states: State) -> list[ActionRow]:
+        """The agent's actions in any of ``states``, by nonce, then by age."""
+        query = (
+            sa.select(_actions)
+            .where(_actions.c.agent_id == agent_id, _actions.c.state.in_(states))
+            .order_by(_actions.c.nonce, _actions.c.updated)
+        )
+        with self._engine.connect() as db:
+            return [_action(row) for row in db.execute(query)]
+
+    def _move(self, payment_id: str, before: State, after: State, **values: Any) -> None:
+        with self._write() as db:
+            done = db.execute(
+                _actions.update()
+                .where(_actions.c.payment_id == payment_id, _actions.c.state == before)
+                .values(state=after, updated=time.time(), **values)
+            )
+            if done.rowcount == 0:
+                now = db.execute(
+                    sa.select(_actions.c.state).where(_actions.c.payment_id == payment_id)
+                ).scalar()
+                if now != after:  # repeating a transition after a crash is fine; any other order is a bug
+                    raise OpenLedgerError(
+                        f"action {payment_id} cannot become {after}",
+                        why=f"it is {now}, not {before}",
+                        code="outbox",
+                    )
+
+    # -- batches ---------------------------------------------------------------------------------
+
+    def open_batch(self, agent_id: int, rows: Sequence[ActionRow], call: dict[str, Any]) -> BatchRow:
+        """Fix a batch of contiguous signed actions before it is sent."""
+        first = rows[0].nonce
+        assert first is not None  # SIGNED rows have nonces
+        with self._write() as db:
+            db.execute(
+                _batches.insert().values(
+                    agent_id=agent_id,
+                    first_nonce=first,
+                    count=len(rows),
+                    state=State.SIGNED,
+                    call=encode(call),
+                )
+            )
+            db.execute(
+                _actions.update()
+                .where(_actions.c.payment_id.in_([row.payment_id for row in rows]))
+                .values(first_nonce=first)
+            )
+        return self.batches(agent_id, State.SIGNED)[-1]
+
+    def batches(self, agent_id: int, *states: State) -> list[BatchRow]:
+        query = (
+            sa.select(_batches)
+            .where(_batches.c.agent_id == agent_id, _batches.c.state.in_(states))
+            .order_by(_batches.c.first_nonce)
+        )
+        with self._engine.connect() as db:
+            return [_batch(row) for row in db.execute(query)]
+
+    def anchored(self, batch: BatchRow, header: dict[str, Any]) -> None:
+        self._move_batch(batch, State.ANCHORED, header=encode(header))
+
+    def settled(self, batch: BatchRow) -> None:
+        self._move_batch(batch, State.SETTLED)
+
+    def _move_batch(self, batch: BatchRow, after: State, **values: Any) -> None:
+        key = (_batches.c.agent_id == batch.agent_id, _batches.c.first_nonce == batch.first_nonce)
+        members = (_actions.c.agent_id == batch.agent_id, _actions.c.first_nonce == batch.first_nonce)
+        with self._write() as db:
+            db.execute(_batches.update().where(*key).values(state=after, **values))
+            db.execute(_actions.update().where(*members).values(state=after, updated=time.time()))
+
+
+def _durable(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk before a signature depends on it
+    cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.close()
+
+
+def _action(row: Any) -> ActionRow:
+    return ActionRow(
+        payment_id=row.payment_id,
+        agent_id=row.agent_id,
+        state=State(row.state),
+        accepted=decode(row.accepted),
+        nonce=row.nonce,
+        struct_hash=row.struct_hash,
+        executed=decode(row.executed) if row.executed else None,
+        signature=row.signature,
+        envelope=row.envelope,
+        first_nonce=row.first_nonce,
+    )
+
+
+def _batch(row: Any) -> BatchRow:
+    return BatchRow(
+        agent_id=row.agent_id,
+        first_nonce=row.first_nonce,
+        count=row.count,
+        state=State(row.state),
+        call=decode(row.call),
+        header=decode(row.header) if row.header else None,
+    )

@@ -1,0 +1,53 @@
+"""What a client sends and gets: a paid request, and the receipt that holds the agent to its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..registry import ActionRecord, Payment, SignedRecord, Ticket, value_hash
+
+__all__ = ["PaidRequest", "Receipt", "request_of"]
+
+
+def request_of(
+    agent_id: int, value: Any, *, thread: str | None = None, parent: str | None = None
+) -> dict[str, Any]:
+    """The request as it is hashed and recorded. With ``parent``, the CID of an interrupted action's record,
+    ``value`` answers its interrupt; ``thread`` is then the one that action ran on."""
+    return {"agent": agent_id, "input": value, "thread": thread, "parent": parent}
+
+
+@dataclass(frozen=True)
+class PaidRequest:
+    """A request and the client's authorization to pay for exactly this request."""
+
+    request: dict[str, Any]
+    payment: Payment
+
+    @property
+    def agent_id(self) -> int:
+        return int(self.request["agent"])
+
+    @property
+    def request_hash(self) -> bytes:
+        return value_hash(self.request)
+
+    @property
+    def payment_id(self) -> bytes:
+        return self.payment.payment_id(self.agent_id, self.request_hash)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The signed record of a finished action, its CID, and the ticket that promised it."""
+
+    cid: str
+    signed: SignedRecord
+    output: Any
+    ticket: Ticket
+    ticket_signature: bytes
+
+    @property
+    def record(self) -> ActionRecord:
+        return self.signed.record

@@ -19,6 +19,8 @@ struct Exit {
 
 /// @title Errors and events of the juror side.
 interface IJurorPool {
+    /// @notice Only the Disputes contract may call.
+    error OnlyDisputes(address caller);
     /// @notice The stake would be below the minimum.
     error JurorStakeTooLow(uint256 stake, uint256 minimum);
     /// @notice The juror has asked to leave; wait and {withdrawJury} first.
@@ -76,8 +78,6 @@ interface IJurorPool {
 /// @title Self-stake of agents and stake of jurors.
 /// @notice Nobody but its owner is ever paid a stake; only Disputes can take from it.
 interface IStakeVault is IJurorPool {
-    /// @notice Only the Disputes contract may call.
-    error OnlyDisputes(address caller);
     /// @notice The amount is zero.
     error ZeroAmount();
     /// @notice More than the active stake.

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
+import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import { IActionLog } from "./interfaces/IActionLog.sol";
+import { IAgentObserver, IAgentRegistry } from "./interfaces/IAgentRegistry.sol";
+import { IOpenToken } from "./interfaces/IOpenToken.sol";
+import { IParameters } from "./interfaces/IParameters.sol";
+import { IRewardPool } from "./interfaces/IRewardPool.sol";
+import { IStakeVault } from "./interfaces/IStakeVault.sol";
+import { EscrowAddress } from "./libraries/EscrowAddress.sol";
+import { Records } from "./libraries/Records.sol";
+import { Param } from "./types/Param.sol";
+import { ActionRecord, AnchorCall, BatchHeader, Epoch, Ticket } from "./types/Records.sol";
+
+/// @title Implements {IActionLog}.
+/// @dev Everything an anchor needs of the vault and the registry is pushed here when it changes (stake, transfer),
+/// so that anchoring reads two slots and one token balance and writes two slots.
+contract ActionLog is IActionLog, IAgentObserver, EIP712 {
+    using SafeCast for uint256;
+
+    uint256 private constant BPS = 10_000;
+    uint32 private constant MAX_COUNT = 1 << 20;
+
+    /// @dev One slot: nextNonce | epoch | openFees | backing. 2^40 actions and 2^24 epochs an agent are plenty;
+    /// 2^96 wei is eighty times the supply.
+    struct Agent {
+        uint40 nextNonce;
+        uint24 epoch;
+        uint96 openFees;
+        uint96 backing;
+    }
+
+    /// @notice The token escrows hold.
+    IOpenToken public immutable token;
+    /// @notice Who owns agents.
+    IAgentRegistry public immutable agents;
+    /// @notice Where lags, windows and coverage come from.
+    IParameters public immutable parameters;
+    /// @notice Whose stake backs anchors.
+    IStakeVault public immutable vault;
+    /// @notice Who holds escrows and pays claims.
+    IRewardPool public immutable rewardPool;
+    bytes32 private immutable _escrowCodeHash;
+
+    mapping(uint256 agentId => Agent) private _agents;
+    mapping(uint256 agentId => mapping(uint256 epoch => Epoch)) private _epochs;
+    mapping(uint256 agentId => mapping(uint256 firstNonce => bytes32 headerHash)) private _headers;
+    mapping(bytes32 headerHash => bool) private _final;
+
+    constructor(
+        IOpenToken token_,
+        IAgentRegistry agents_,
+        IParameters parameters_,
+        IStakeVault vault_,
+        IRewardPool rewardPool_
+    ) EIP712("OpenLedger", "1") {
+        token = token_;
+        agents = agents_;
+        parameters = parameters_;
+        vault = vault_;
+        rewardPool = rewardPool_;
+        _escrowCodeHash = EscrowAddress.codeHash(address(token_));
+    }
+
+    /// @inheritdoc IActionLog
+    function openEpoch(uint256 agentId, address recordKey, bytes32 manifestDigest, bytes32 manifestRoot)
+        external
+        returns (uint32 epoch)
+    {
+        require(agents.isAuthorizedOrOwner(msg.sender, agentId), NotAuthorized(agentId, msg.sender));
+        require(recordKey != address(0), ZeroRecordKey());
+        address operator = agents.ownerOf(agentId);
+        uint256 backing = vault.backingOf(agentId, operator);
+        uint256 minimum = parameters.get(Param.MinSelfStake);
+        require(backing >= minimum, SelfStakeTooLow(backing, minimum));
+
+        Agent storage a = _agents[agentId];
+        epoch = a.epoch;
+        // only the newest two epochs are ever accepted, so that a transfer has two to close
+        if (epoch > 1) _epochs[agentId][epoch - 1].acceptUntil = 0;
+        // an epoch that a transfer closed stays closed
+        if (_epochs[agentId][epoch].acceptUntil != 0) {
+            _close(agentId, epoch, uint64(block.timestamp + parameters.get(Param.MaxAnchorLag)));
+        }
+        ++epoch;
+        a.epoch = uint256(epoch).toUint24();
+        a.backing = backing.toUint96();
+        _epochs[agentId][epoch] = Epoch({
+            recordKey: recordKey,
+            acceptUntil: type(uint64).max,
+            coverageBps: uint16(parameters.get(Param.Coverage)),
+            operator: operator,
+            openedAt: uint48(block.timestamp),
+            liableUntil: type(uint48).max,
+            manifestDigest: manifestDigest,
+            manifestRoot: manifestRoot
+        });
+        emit EpochOpened(agentId, epoch, operator, recordKey, manifestDigest, manifestRoot);
+    }
+
+    /// @inheritdoc IActionLog
+    function anchor(AnchorCall calldata call) external {
+        uint256 agentId = call.agentId;
+        Agent memory a = _agents[agentId];
+        Epoch storage e = _epochs[agentId][call.epoch];
+        (address key, uint256 acceptUntil, uint256 coverageBps) = (e.recordKey, e.acceptUntil, e.coverageBps);
+        require(key != address(0) && block.timestamp <= acceptUntil, EpochNotAccepted(agentId, call.epoch));
+        require(
+            msg.sender == key || agents.isAuthorizedOrOwner(msg.sender, agentId),
+            NotAuthorized(agentId, msg.sender)
+        );
+        require(call.firstNonce == a.nextNonce, NonceGap(call.firstNonce, a.nextNonce));
+        require(call.count != 0 && call.count <= MAX_COUNT, BadCount(call.count));
+        require((call.payoutCount == 0) == (call.sum == 0), BadPayouts(call.payoutCount, call.sum));
+
+        uint256 fees = a.openFees + call.sum;
+        uint256 limit = a.backing * coverageBps / BPS;
+        // an agent without stake anchors nothing, not even free actions
+        require(fees <= limit && limit != 0, CoverageExceeded(fees, limit));
+        _requireFunded(agentId, fees);
+
+        a.nextNonce += call.count;
+        a.openFees = uint96(fees);
+        _agents[agentId] = a;
+        _store(call);
+    }
+
+    /// @inheritdoc IActionLog
+    function finalize(BatchHeader calldata header) external {
+        bytes32 hash = _requireAnchored(header);
+        uint256 until = challengeableUntil(header);
+        require(block.timestamp > until, WindowOpen(until));
+        require(!_final[hash], AlreadyFinal(hash));
+        _final[hash] = true;
+        _agents[header.agentId].openFees -= uint96(header.sum);
+        emit Finalized(header.agentId, header.firstNonce, hash, header.sum);
+        rewardPool.collect(header.agentId, hash, header.sum);
+    }
+
+    /// @inheritdoc IActionLog
+    function onStakeChanged(uint256 agentId, address staker, uint256 backing) external {
+        require(msg.sender == address(vault), OnlyContract(address(vault)));
+        Agent storage a = _agents[agentId];
+        Epoch storage e = _epochs[agentId][a.epoch];
+        if (e.operator != staker || e.acceptUntil == 0) return;
+        // a stake beyond 2^96 backs no more than 2^96: this must not revert, a slash may be on its way
+        a.backing = uint96(Math.min(backing, type(uint96).max));
+    }
+
+    /// @inheritdoc IAgentObserver
+    function onAgentTransferred(uint256 agentId) external {
+        require(msg.sender == address(agents), OnlyContract(address(agents)));
+        Agent storage a = _agents[agentId];
+        uint32 epoch = a.epoch;
+        if (epoch == 0) return;
+        if (epoch > 1) _epochs[agentId][epoch - 1].acceptUntil = 0;
+        _close(agentId, epoch, 0);
+        a.backing = 0;
+    }
+
+    /// @inheritdoc IActionLog
+    function currentEpoch(uint256 agentId) external view returns (uint32) {
+        return _agents[agentId].epoch;
+    }
+
+    /// @inheritdoc IActionLog
+    function epochOf(uint256 agentId, uint32 epoch) external view returns (Epoch memory) {
+        return _epochs[agentId][epoch];
+    }
+
+    /// @inheritdoc IActionLog
+    function nextNonce(uint256 agentId) external view returns (uint64) {
+        return _agents[agentId].nextNonce;
+    }
+
+    /// @inheritdoc IActionLog
+    function openFees(uint256 agentId) external view returns (uint256) {
+        return _agents[agentId].openFees;
+    }
+
+    /// @inheritdoc IActionLog
+    function coverageLeft(uint256 agentId) external view returns (uint256) {
+        Agent storage a = _agents[agentId];
+        uint256 limit = uint256(a.backing) * _epochs[agentId][a.epoch].coverageBps / BPS;
+        return Math.saturatingSub(limit, a.openFees);
+    }
+
+    /// @inheritdoc IActionLog
+    function isOperator(uint256 agentId, address account) external view returns (bool) {
+        Epoch storage e = _epochs[agentId][_agents[agentId].epoch];
+        return (e.recordKey == account && e.acceptUntil != 0) || agents.isAuthorizedOrOwner(account, agentId);
+    }
+
+    /// @inheritdoc IActionLog
+    function headerHashAt(uint256 agentId, uint64 firstNonce) external view returns (bytes32) {
+        return _headers[agentId][firstNonce];
+    }
+
+    /// @inheritdoc IActionLog
+    function isFinal(bytes32 headerHash) external view returns (bool) {
+        return _final[headerHash];
+    }
+
+    /// @inheritdoc IActionLog
+    function verifyRecord(
+        BatchHeader calldata header,
+        bytes32 structHash,
+        uint64 nonce,
+        bytes32[] calldata proof
+    ) external view returns (bool) {
+        return isAnchored(header) && Records.inBatch(header, structHash, nonce, proof);
+    }
+
+    /// @inheritdoc IActionLog
+    function domainSeparator() external view returns (bytes32) {
+        return _domainSeparatorV4();
+    }
+
+    /// @inheritdoc IActionLog
+    function structHashOf(ActionRecord calldata record) external pure returns (bytes32) {
+        return Records.structHash(record);
+    }
+
+    /// @inheritdoc IActionLog
+    function digestOf(ActionRecord calldata record) external view returns (bytes32) {
+        return _hashTypedDataV4(Records.structHash(record));
+    }
+
+    /// @inheritdoc IActionLog
+    function ticketDigestOf(Ticket calldata ticket) external view returns (bytes32) {
+        return _hashTypedDataV4(Records.structHash(ticket));
+    }
+
+    /// @inheritdoc IActionLog
+    function isAnchored(BatchHeader calldata header) public view returns (bool) {
+        return _headers[header.agentId][header.firstNonce] == Records.headerHash(header);
+    }
+
+    /// @inheritdoc IActionLog
+    function challengeableUntil(BatchHeader calldata header) public view returns (uint256) {
+        return header.anchoredAt + parameters.get(Param.ChallengeWindow);
+    }
+
+    function _store(AnchorCall calldata call) private {
+        BatchHeader memory header = BatchHeader({
+            agentId: call.agentId,
+            firstNonce: call.firstNonce,
+            count: call.count,
+            recordRoot: call.recordRoot,
+            payoutRoot: call.payoutRoot,
+            payoutCount: call.payoutCount,
+            sum: call.sum,
+            epoch: call.epoch,
+            batchDigest: call.batchDigest,
+            anchoredAt: uint64(block.timestamp)
+        });
+        _headers[call.agentId][call.firstNonce] = Records.headerHash(header);
+        emit Anchored(
+            header.agentId,
+            header.firstNonce,
+            header.count,
+            header.recordRoot,
+            header.payoutRoot,
+            header.payoutCount,
+            header.sum,
+            header.epoch,
+            header.batchDigest,
+            header.anchoredAt
+        );
+    }
+
+    function _close(uint256 agentId, uint32 epoch, uint64 acceptUntil) private {
+        Epoch storage e = _epochs[agentId][epoch];
+        e.acceptUntil = acceptUntil;
+        if (e.liableUntil == type(uint48).max) {
+            e.liableUntil = uint48(block.timestamp + parameters.get(Param.WithdrawalDelay));
+        }
+        emit EpochClosed(agentId, epoch, acceptUntil);
+    }
+
+    /// @dev Every wei anchored and not yet final must lie in the escrow; finalisation moves it out.
+    function _requireFunded(uint256 agentId, uint256 fees) private view {
+        if (fees == 0) return;
+        address escrow = EscrowAddress.compute(agentId, _escrowCodeHash, address(rewardPool));
+        uint256 balance = token.balanceOf(escrow);
+        require(balance >= fees, EscrowShort(balance, fees));
+    }
+
+    function _requireAnchored(BatchHeader calldata header) private view returns (bytes32 hash) {
+        hash = Records.headerHash(header);
+        require(_headers[header.agentId][header.firstNonce] == hash, UnknownBatch(hash));
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
+import { IActionLog } from "../interfaces/IActionLog.sol";
+import { IDisputes } from "../interfaces/IDisputes.sol";
+import { IOpenToken } from "../interfaces/IOpenToken.sol";
+import { IParameters } from "../interfaces/IParameters.sol";
+import { IStakeVault } from "../interfaces/IStakeVault.sol";
+import { DisputeTerms, Distribution } from "../types/DisputeTypes.sol";
+
+/// @title What every resolver shares: how much is slashed, and where it goes.
+///
+///   target    = max(minSlash, outputSlash * fee)
+///   due       = target - what was taken for the action before
+///   burned    >= ceil(slash * burnShare)
+///   challenger = floor(slash * challengerShare)
+///   rest      = slash - ceil(burn) - challenger: first the harmed clients' fees, then the jury; what is left is burned
+abstract contract DisputeBase is IDisputes {
+    using SafeERC20 for IOpenToken;
+
+    uint256 internal constant BPS = 10_000;
+
+    /// @notice What bonds and stakes are in.
+    IOpenToken public immutable token;
+    /// @notice Where terms come from.
+    IParameters public immutable parameters;
+    /// @notice Whose stakes are slashed and whose jurors are drawn.
+    IStakeVault public immutable vault;
+    /// @notice Whose records are disputed.
+    IActionLog public immutable actionLog;
+
+    mapping(bytes32 actionKey => uint256) private _settled;
+
+    /// @dev A payer and what it paid.
+    struct Harm {
+        address client;
+        uint256 fee;
+    }
+
+    constructor(IOpenToken token_, IParameters parameters_, IStakeVault vault_, IActionLog actionLog_) {
+        token = token_;
+        parameters = parameters_;
+        vault = vault_;
+        actionLog = actionLog_;
+    }
+
+    /// @inheritdoc IDisputes
+    function settledOf(uint256 agentId, address operator, uint64 nonce) public view returns (uint256) {
+        return _settled[_actionKey(agentId, operator, nonce)];
+    }
+
+    /// @dev The whole slash for a fee. Saturating: a record with an absurd fee must not be unslashable.
+    function _target(DisputeTerms memory terms, uint256 fee) internal pure returns (uint256) {
+        return Math.max(terms.minSlash, Math.saturatingMul(fee, terms.outputSlash));
+    }
+
+    /// @dev Part of the slash for a fee that was not taken yet.
+    function _due(DisputeTerms memory terms, uint256 fee, uint256 agentId, address operator, uint64 nonce)
+        internal
+        view
+        returns (uint256)
+    {
+        return Math.saturatingSub(_target(terms, fee), settledOf(agentId, operator, nonce));
+    }
+
+    /// @dev Takes up to `amount` and remembers it for the action.
+    function _take(uint256 agentId, address operator, uint64 nonce, uint256 amount)
+        internal
+        returns (uint256 taken)
+    {
+        taken = vault.slash(agentId, operator, amount);
+        _settled[_actionKey(agentId, operator, nonce)] += taken;
+    }
+
+    /// @dev Pays out a slash that this contract holds; the parts add up to `total`.
+    function _distribute(
+        uint256 total,
+        DisputeTerms memory terms,
+        address challenger,
+        Harm[2] memory harms,
+        uint256 jurors
+    ) internal returns (Distribution memory d) {
+        d.total = total;
+        d.toChallenger = total * terms.challengerBps / BPS;
+        uint256 rest = total - Math.ceilDiv(total * terms.burnBps, BPS) - d.toChallenger;
+        for (uint256 i; i < 2; ++i) {
+            if (harms[i].client == address(0)) continue;
+            uint256 refund = Math.min(harms[i].fee, rest);
+            rest -= refund;
+            d.toClients += refund;
+            _pay(harms[i].client, refund);
+        }
+        if (jurors != 0) d.toJury = Math.min(terms.jurorFee, rest / jurors) * jurors;
+        d.burned = total - d.toChallenger - d.toClients - d.toJury;
+        _pay(challenger, d.toChallenger);
+        _burn(d.burned);
+    }
+
+    function _pay(address account, uint256 amount) internal {
+        if (amount != 0) token.safeTransfer(account, amount);
+    }
+
+    function _burn(uint256 amount) internal {
+        if (amount != 0) token.burn(amount);
+    }
+
+    function _actionKey(uint256 agentId, address operator, uint64 nonce) private pure returns (bytes32) {
+        return keccak256(abi.encode(agentId, operator, nonce));
+    }
+}

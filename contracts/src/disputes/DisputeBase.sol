@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { IActionLog } from "../interfaces/IActionLog.sol";
-import { IDisputes } from "../interfaces/IDisputes.sol";
+import { IDisputeErrors, IDisputeEvents } from "../interfaces/IDisputes.sol";
 import { IOpenToken } from "../interfaces/IOpenToken.sol";
 import { IParameters } from "../interfaces/IParameters.sol";
 import { IStakeVault } from "../interfaces/IStakeVault.sol";
@@ -17,7 +17,7 @@ import { DisputeTerms, Distribution } from "../types/DisputeTypes.sol";
 ///   burned    >= ceil(slash * burnShare)
 ///   challenger = floor(slash * challengerShare)
 ///   rest      = slash - ceil(burn) - challenger: first the harmed clients' fees, then the jury; what is left is burned
-abstract contract DisputeBase is IDisputes {
+abstract contract DisputeBase is IDisputeErrors, IDisputeEvents {
     using SafeERC20 for IOpenToken;
 
     uint256 internal constant BPS = 10_000;
@@ -46,8 +46,8 @@ abstract contract DisputeBase is IDisputes {
         actionLog = actionLog_;
     }
 
-    /// @inheritdoc IDisputes
-    function settledOf(uint256 agentId, address operator, uint64 nonce) public view returns (uint256) {
+    /// @dev Wei taken so far for the action.
+    function _settledOf(uint256 agentId, address operator, uint64 nonce) internal view returns (uint256) {
         return _settled[_actionKey(agentId, operator, nonce)];
     }
 
@@ -62,7 +62,7 @@ abstract contract DisputeBase is IDisputes {
         view
         returns (uint256)
     {
-        return Math.saturatingSub(_target(terms, fee), settledOf(agentId, operator, nonce));
+        return Math.saturatingSub(_target(terms, fee), _settledOf(agentId, operator, nonce));
     }
 
     /// @dev Takes up to `amount` and remembers it for the action.

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { IDisputes } from "../interfaces/IDisputes.sol";
 import { Dispute, DisputeTerms, State, Vote } from "../types/DisputeTypes.sol";
 import { DisputeBase } from "./DisputeBase.sol";
 
-/// @title Storage and views of jury disputes.
+/// @title Storage of jury disputes, shared by {Disputes} and {DisputeRulings}.
 abstract contract JuryBase is DisputeBase {
     uint256 internal constant COMMITTEE = 5;
     uint256 internal constant QUORUM = 3;
@@ -21,36 +20,6 @@ abstract contract JuryBase is DisputeBase {
     mapping(uint256 id => mapping(address juror => uint256)) internal _locked;
     /// @dev The dispute in which a leaf is being or was judged.
     mapping(bytes32 leafKey => uint256 id) internal _leaves;
-
-    /// @inheritdoc IDisputes
-    function dispute(uint256 id) external view returns (Dispute memory) {
-        return _disputes[id];
-    }
-
-    /// @inheritdoc IDisputes
-    function termsOf(uint256 id) external view returns (DisputeTerms memory) {
-        return _terms[id];
-    }
-
-    /// @inheritdoc IDisputes
-    function committee(uint256 id) external view returns (address[] memory) {
-        return _committees[id][_disputes[id].round];
-    }
-
-    /// @inheritdoc IDisputes
-    function probe(uint256 id) external view returns (uint32) {
-        return _disputes[id].probe;
-    }
-
-    /// @inheritdoc IDisputes
-    function voteOf(uint256 id, uint8 round, address juror) external view returns (Vote memory) {
-        return _votes[id][round][juror];
-    }
-
-    /// @inheritdoc IDisputes
-    function disputeCount() external view returns (uint256) {
-        return _count;
-    }
 
     function _requireState(uint256 id, State state) internal view returns (Dispute storage d) {
         d = _disputes[id];

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import { IDisputes } from "../interfaces/IDisputes.sol";
+import { IJuryIntake } from "../interfaces/IDisputes.sol";
 import { IOpenToken } from "../interfaces/IOpenToken.sol";
 import { Records } from "../libraries/Records.sol";
 import { Position } from "../interfaces/IStakeVault.sol";
@@ -13,14 +13,14 @@ import { ActionRecord, BatchHeader, StepLeaf, TokenLeaf } from "../types/Records
 import { JuryBase } from "./JuryBase.sol";
 
 /// @title From a committed challenge to an open one.
-abstract contract JuryIntake is JuryBase {
+abstract contract JuryIntake is JuryBase, IJuryIntake {
     using SafeERC20 for IOpenToken;
     using SafeCast for uint256;
 
     uint8 private constant EXACT_TOLERANCE = 1;
     uint8 private constant MODEL_CALL = 0;
 
-    /// @inheritdoc IDisputes
+    /// @inheritdoc IJuryIntake
     function commitChallenge(BatchHeader calldata header, uint64 nonce, bytes32 evidenceHash)
         external
         returns (uint256 id)
@@ -53,7 +53,7 @@ abstract contract JuryIntake is JuryBase {
         token.safeTransferFrom(msg.sender, address(this), d.bond);
     }
 
-    /// @inheritdoc IDisputes
+    /// @inheritdoc IJuryIntake
     /// @dev Cut into parts that take the arguments in their order, which keeps the stack within reach.
     function revealChallenge(
         uint256 id,
@@ -79,7 +79,7 @@ abstract contract JuryIntake is JuryBase {
         _open(id, record, step, tokenLeaf);
     }
 
-    /// @inheritdoc IDisputes
+    /// @inheritdoc IJuryIntake
     function bondFor(uint256 fee) external view returns (uint256 atCommit, uint256 total) {
         DisputeTerms memory terms = parameters.disputeTerms();
         atCommit = _juryCost(terms);

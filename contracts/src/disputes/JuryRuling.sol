@@ -2,13 +2,13 @@
 pragma solidity ^0.8.28;
 
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
-import { IDisputes } from "../interfaces/IDisputes.sol";
+import { IJuryRuling } from "../interfaces/IDisputes.sol";
 import { Ruling } from "../libraries/Ruling.sol";
 import { Dispute, DisputeTerms, Distribution, State, Vote } from "../types/DisputeTypes.sol";
 import { JuryBase } from "./JuryBase.sol";
 
 /// @title From an open challenge to its outcome.
-abstract contract JuryRuling is JuryBase {
+abstract contract JuryRuling is JuryBase, IJuryRuling {
     using Ruling for Ruling.Median;
 
     int32 private constant MIN_LOGPROB = -1_000_000;
@@ -16,7 +16,7 @@ abstract contract JuryRuling is JuryBase {
     /// @dev A block's hash can be read for 256 blocks.
     uint256 private constant HASH_REACH = 256;
 
-    /// @inheritdoc IDisputes
+    /// @inheritdoc IJuryRuling
     function draw(uint256 id) external {
         Dispute storage d = _requireState(id, State.Open);
         require(block.number > d.drawBlock, TooEarly(d.drawBlock + 1));
@@ -37,7 +37,7 @@ abstract contract JuryRuling is JuryBase {
         emit Drawn(id, d.round, drawn, d.probe, d.commitBy, d.revealBy);
     }
 
-    /// @inheritdoc IDisputes
+    /// @inheritdoc IJuryRuling
     function commitVote(uint256 id, bytes32 commitment) external {
         Dispute storage d = _requireState(id, State.Drawn);
         require(block.timestamp <= d.commitBy, TooLate(d.commitBy));
@@ -50,7 +50,7 @@ abstract contract JuryRuling is JuryBase {
         emit VoteCommitted(id, d.round, msg.sender);
     }
 
-    /// @inheritdoc IDisputes
+    /// @inheritdoc IJuryRuling
     function revealVote(uint256 id, int32 tokenLogprob, int32 probeLogprob, bytes32 salt) external {
         Dispute storage d = _requireState(id, State.Drawn);
         require(block.timestamp <= d.revealBy, TooLate(d.revealBy));
@@ -73,7 +73,7 @@ abstract contract JuryRuling is JuryBase {
         emit VoteRevealed(id, d.round, msg.sender, tokenLogprob, probeLogprob);
     }
 
-    /// @inheritdoc IDisputes
+    /// @inheritdoc IJuryRuling
     function resolve(uint256 id) external {
         Dispute storage d = _disputes[id];
         if (d.state == State.Committed) {

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { MessageHashUtils } from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
-import { IDisputes } from "../interfaces/IDisputes.sol";
+import { IProofResolver } from "../interfaces/IDisputes.sol";
 import { Records } from "../libraries/Records.sol";
 import { DisputeTerms, Distribution, Fault } from "../types/DisputeTypes.sol";
 import { ActionRecord, BatchHeader, Epoch } from "../types/Records.sol";
@@ -12,8 +12,8 @@ import { DisputeBase } from "./DisputeBase.sol";
 
 /// @title Faults that a signature proves: objective, open to anyone, final at once.
 /// @dev Never blocked by open disputes: a proof takes from the whole stake, claimed or not.
-abstract contract ProofResolver is DisputeBase {
-    /// @inheritdoc IDisputes
+abstract contract ProofResolver is DisputeBase, IProofResolver {
+    /// @inheritdoc IProofResolver
     function proveEquivocation(
         ActionRecord calldata recordA,
         bytes calldata sigA,
@@ -39,7 +39,7 @@ abstract contract ProofResolver is DisputeBase {
         return _convict(Fault.Equivocation, recordA.agentId, operator, recordA.nonce, fee, harms);
     }
 
-    /// @inheritdoc IDisputes
+    /// @inheritdoc IProofResolver
     function proveAnchoredMismatch(
         BatchHeader calldata header,
         ActionRecord calldata signedRecord,

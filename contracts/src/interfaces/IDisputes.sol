@@ -6,6 +6,8 @@ import { Dispute, DisputeTerms, Distribution, Fault, State, Vote } from "../type
 
 /// @title Errors of every resolver.
 interface IDisputeErrors {
+    /// @notice There is no contract at the address.
+    error NoCode(address account);
     /// @notice The header is not an anchored one.
     error UnknownBatch(bytes32 headerHash);
     /// @notice The nonce is not in the batch.
@@ -101,8 +103,8 @@ interface IDisputeEvents {
     event Forfeited(uint256 indexed id, uint256 burned);
 }
 
-/// @title Disputes about actions: proofs that decide at once, and a jury that replays.
-interface IDisputes is IDisputeErrors, IDisputeEvents {
+/// @title Faults that a signature proves.
+interface IProofResolver {
     /// @notice Slashes an operator that signed two different records with one nonce.
     /// @param sigA 65-byte signature (r, s, v) of record A's epoch key; likewise B.
     function proveEquivocation(
@@ -121,7 +123,10 @@ interface IDisputes is IDisputeErrors, IDisputeEvents {
         bytes32 anchoredStructHash,
         bytes32[] calldata proof
     ) external returns (Distribution memory);
+}
 
+/// @title Challenging a token before a jury.
+interface IJuryIntake {
     /// @notice Commits to a challenge of one token, inside the challenge window; takes the jury's cost as bond.
     /// @param evidenceHash keccak256(abi.encode(challenger, salt, structHash, stepIndex, tokenIndex)).
     function commitChallenge(BatchHeader calldata header, uint64 nonce, bytes32 evidenceHash)
@@ -143,6 +148,13 @@ interface IDisputes is IDisputeErrors, IDisputeEvents {
         bytes32 salt
     ) external;
 
+    /// @notice Bond of a challenge under the present parameters: what committing takes,
+    /// and the total after revealing a record with this fee, if stake and jury cover the whole slash.
+    function bondFor(uint256 fee) external view returns (uint256 atCommit, uint256 total);
+}
+
+/// @title What committee and watchers do.
+interface IJuryRuling {
     /// @notice Draws committee and probe once the draw block is mined. Anyone may call.
     /// The randomness is the hash of the draw block or, where that is out of reach (256 blocks),
     /// of the latest block a multiple of 256 after it.
@@ -158,7 +170,10 @@ interface IDisputes is IDisputeErrors, IDisputeEvents {
 
     /// @notice Ends what can be ended: forfeits an unshown challenge, rules, redraws or voids. Anyone may call.
     function resolve(uint256 id) external;
+}
 
+/// @title What is known of disputes.
+interface IDisputeViews {
     /// @notice A dispute; its state is None when unknown.
     function dispute(uint256 id) external view returns (Dispute memory);
 
@@ -177,10 +192,16 @@ interface IDisputes is IDisputeErrors, IDisputeEvents {
     /// @notice Wei taken so far for the fault(s) of an action.
     function settledOf(uint256 agentId, address operator, uint64 nonce) external view returns (uint256);
 
-    /// @notice Bond of a challenge under the present parameters: what committing takes,
-    /// and the total after revealing a record with this fee, if stake and jury cover the whole slash.
-    function bondFor(uint256 fee) external view returns (uint256 atCommit, uint256 total);
-
     /// @notice Number of disputes so far; ids are 1 to it.
     function disputeCount() external view returns (uint256);
 }
+
+/// @title Disputes about actions: proofs that decide at once, and a jury that replays.
+interface IDisputes is
+    IDisputeErrors,
+    IDisputeEvents,
+    IProofResolver,
+    IJuryIntake,
+    IJuryRuling,
+    IDisputeViews
+{ }

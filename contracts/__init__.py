@@ -1,1 +1,32 @@
-"""contracts"""
+"""The chain: a client over web3, the contracts and where they are, and a private devnet."""
+
+from __future__ import annotations
+
+from ._abi import Artifact, artifact, artifact_names
+from ._chain import Chain, Receipt
+from ._contracts import CONTRACTS, Contracts, Deployment
+from ._deploy import deploy
+from ._devnet import DEVNET_CHAIN_ID, Devnet
+from ._reverts import decode_revert
+from ._signing import Authorization, Signer, load_signer, sign_authorization, sign_permit, token_domain
+
+__all__ = [
+    "CONTRACTS",
+    "DEVNET_CHAIN_ID",
+    "Artifact",
+    "Authorization",
+    "Chain",
+    "Contracts",
+    "Deployment",
+    "Devnet",
+    "Receipt",
+    "Signer",
+    "artifact",
+    "artifact_names",
+    "decode_revert",
+    "deploy",
+    "load_signer",
+    "sign_authorization",
+    "sign_permit",
+    "token_domain",
+]

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Chain", "Receipt"]
 
-_GAS_MARGIN = (5, 4)  # estimates are exact, and another transaction may be mined in between
+# An estimate is exact for the state it saw. One block later a vote checkpoint may need three new slots
+# where the estimate saw an update in place; gas left over is not charged.
+_GAS_RATIO, _GAS_EXTRA = (5, 4), 80_000
 _NONCE_ATTEMPTS = 8
 _BROADCAST_ATTEMPTS = 4
 
@@ -111,7 +113,7 @@ class Chain:
         base = {"from": signer.address, "value": value}
         if gas is None:
             estimate = _translated(lambda: fn.estimate_gas(base), fn)
-            gas = estimate * _GAS_MARGIN[0] // _GAS_MARGIN[1]
+            gas = estimate * _GAS_RATIO[0] // _GAS_RATIO[1] + _GAS_EXTRA
         return self._send(fn.build_transaction({**base, "gas": gas, "nonce": 0}), signer, _name(fn))
 
     def transfer(self, to: str, signer: Signer, value: int) -> Receipt:

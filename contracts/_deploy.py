@@ -27,6 +27,7 @@ _ARGUMENTS = {
     "actionLog": "ActionLog",
     "observer": "ActionLog",
     "disputes": "Disputes",
+    "rulings": "DisputeRulings",
 }
 
 

@@ -5,6 +5,7 @@ Importing this pulls in neither vLLM nor Ray nor torch; they load with the first
 
 from __future__ import annotations
 
+from ._adapters import AdapterStore, Limits, RegistryEntry
 from ._engine import AdapterSource, Engine, EngineStats
 from ._pool import EnginePool, PoolConfig
 from ._sampler import choose, deficit, gumbel
@@ -30,6 +31,7 @@ __all__ = [
     "TOLERANCES",
     "AdapterRef",
     "AdapterSource",
+    "AdapterStore",
     "AssetRef",
     "Choice",
     "Engine",
@@ -38,7 +40,9 @@ __all__ = [
     "Generation",
     "GenerationRequest",
     "Generator",
+    "Limits",
     "PoolConfig",
+    "RegistryEntry",
     "Replay",
     "Replayer",
     "Sampling",

@@ -22,6 +22,7 @@ import numpy as np
 from ..errors import EngineError, OpenLedgerError, UserError
 from ..registry import clip_logprob
 from . import _vllm
+from ._adapters import Limits
 from ._sampler import deficit
 from ._types import (
     LENGTH,
@@ -46,9 +47,7 @@ FILTER_SLACK = 0.02
 class AdapterSource(Protocol):
     """Where an engine gets adapters: a verified local PEFT directory for a reference, or an error."""
 
-    def fetch(
-        self, adapter: AdapterRef, *, base: AssetRef | None, max_rank: int, modules: frozenset[str]
-    ) -> Path: ...
+    def fetch(self, adapter: AdapterRef, limits: Limits) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,7 @@ class _Job:
     id: str = ""
     submitted: float = field(default_factory=time.perf_counter)
     started: float = 0.0
+    again: bool = False
 
     def timings(self) -> Timings:
         return Timings(self.started - self.submitted, time.perf_counter() - self.started)
@@ -114,6 +114,7 @@ class Engine:
         self._lock = threading.Lock()
         self._requests = self._prompt_tokens = self._output_tokens = 0
         self._busy = 0.0
+        self._salt = 0
         self._tokenizer: Any = None
 
         started = time.perf_counter()
@@ -123,6 +124,9 @@ class Engine:
         )
         self._thread.start()
         self._facts = ready.result()
+        self._limits = Limits(
+            base_asset, self._facts.max_lora_rank, self._facts.lora_modules, self._facts.layers
+        )
         self._start_seconds = time.perf_counter() - started
 
     # What it is
@@ -268,7 +272,7 @@ class Engine:
                 [*prompt, *tokens[:at]],
                 _vllm.choice_params(sampling, seed, at),
                 adapter,
-                lambda output, _: output.outputs[0].token_ids[0],
+                _first_token,
             )
             for at in positions
         ]
@@ -324,6 +328,8 @@ class Engine:
             flat = output.outputs[0].logprobs
             values = np.full(self.vocab_size, -np.inf, dtype=np.float32)
             values[np.asarray(flat.token_ids)] = np.asarray(flat.logprobs, dtype=np.float32)
+            if np.isnan(values).any():
+                raise _NotANumberError
             return values
 
         return self._submit(prefix, _vllm.distribution_params(), adapter, finish)
@@ -368,12 +374,7 @@ class Engine:
                     why="it was started without a source of adapters",
                     fix="start it with adapters=AdapterStore(...)",
                 )
-            directory = self._adapters.fetch(
-                adapter,
-                base=self.base_asset,
-                max_rank=self._facts.max_lora_rank,
-                modules=self._facts.lora_modules,
-            )
+            directory = self._adapters.fetch(adapter, self._limits)
         job = _Job(prompt, params, adapter, directory, finish, id=str(next(self._ids)))
         with self._lock:
             if self._death is not None:
@@ -435,6 +436,7 @@ class Engine:
             if isinstance(item, str):
                 if self._jobs.pop(item, None) is not None:
                     llm.abort_request([item])
+                    self._clear(llm)
             else:
                 busy = self._admit(llm, item) or busy
         began = time.perf_counter()
@@ -443,16 +445,41 @@ class Engine:
         for output in outputs:
             job = self._jobs.pop(output.request_id, None) if output.finished else None
             if job is not None:
-                try:
-                    job.future.set_result(job.finish(output, job))
-                except Exception as error:  # noqa: BLE001 - one bad answer must not stop the others
-                    job.future.set_exception(error)
+                self._finish(llm, job, output)
         return True
+
+    def _finish(self, llm: Any, job: _Job, output: Any) -> None:
+        try:
+            job.future.set_result(job.finish(output, job))
+        except _NotANumberError:
+            self._clear(llm)
+            if job.again:
+                job.future.set_exception(
+                    EngineError(
+                        "The model's output is not a number",
+                        why="the base model's or the adapter's weights overflow",
+                        fix="use another adapter, or a wider dtype",
+                    )
+                )
+            else:
+                # It may be a victim of another's leavings in a block of the cache.
+                job.again = True
+                self._inbox.put(job)
+        except Exception as error:  # noqa: BLE001 - one bad answer must not stop the others
+            job.future.set_exception(error)
+
+    def _clear(self, llm: Any) -> None:
+        """Clean the KV cache after NaN. vLLM masks what lies in a reused block by multiplying with 0, and
+        0 · NaN is NaN: without this, one adapter that overflows spoils everyone's later requests. Runs
+        between two steps, so before a freed block can be given away. The salt retires cached prefixes."""
+        _vllm.clear_not_a_number(llm)
+        self._salt += 1
 
     def _admit(self, llm: Any, job: _Job) -> bool:
         try:
             lora = self._lora(llm, job.adapter, job.directory) if job.adapter and job.directory else None
-            llm.add_request(job.id, {"prompt_token_ids": job.prompt}, job.params, lora_request=lora)
+            prompt = {"prompt_token_ids": job.prompt, "cache_salt": str(self._salt)}
+            llm.add_request(job.id, prompt, job.params, lora_request=lora)
         except Exception as error:  # noqa: BLE001 - vLLM refuses one request with any of a dozen classes
             refusal = error
             if not isinstance(error, OpenLedgerError):
@@ -499,12 +526,19 @@ class Engine:
             job.future.set_exception(death)
 
 
+class _NotANumberError(Exception):
+    """The logits of a request hold NaN."""
+
+
+def _first_token(output: Any, _: _Job) -> int:
+    completion = output.outputs[0]
+    if completion.logprobs.logprobs[0] != completion.logprobs.logprobs[0]:
+        raise _NotANumberError
+    return int(completion.token_ids[0])
+
+
 def _integers(nats: Any) -> list[int]:
     values = [float(value) for value in nats]
     if any(value != value for value in values):
-        raise EngineError(
-            "The model's output is not a number",
-            why="the base model's or the adapter's weights overflow or hold NaN",
-            fix="use another adapter, or a wider dtype",
-        )
+        raise _NotANumberError
     return [clip_logprob(value) for value in values]

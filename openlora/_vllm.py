@@ -16,6 +16,7 @@ __all__ = [
     "START_FIX",
     "Facts",
     "choice_params",
+    "clear_not_a_number",
     "distribution_params",
     "environment",
     "first_of_each",
@@ -77,6 +78,7 @@ class Facts:
     stop_token_ids: tuple[int, ...]
     max_lora_rank: int
     lora_modules: frozenset[str]
+    layers: dict[str, tuple[int, int]] | None
 
 
 def environment() -> dict[str, str]:
@@ -148,7 +150,34 @@ def start(base: str, arguments: dict[str, Any]) -> tuple[Any, Facts]:
         stop_token_ids=_stops(model),
         max_lora_rank=int(config.lora_config.max_lora_rank),
         lora_modules=frozenset(merged["lora_target_modules"]),
+        layers=_layers(model.hf_config),
     )
+
+
+def _layers(config: Any) -> dict[str, tuple[int, int]] | None:
+    """Every linear layer of the model as transformers, and so PEFT, names it; no weights are made."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except (ValueError, KeyError, ImportError):  # an architecture only vLLM knows
+        return None
+    return {
+        name: (module.in_features, module.out_features)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+
+
+def clear_not_a_number(llm: Any) -> None:
+    """Replace NaN and infinities in the KV cache by 0; every other value stays."""
+    import torch
+
+    for cache in llm.model_executor.driver_worker.worker.model_runner.kv_caches:
+        if cache.is_floating_point():
+            torch.nan_to_num_(cache, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _check(arguments: dict[str, Any]) -> None:
@@ -243,7 +272,7 @@ def choice_params(sampling: Sampling, seed: bytes, position: int) -> Any:
     """The one token the seeded sampler takes at ``position``."""
     from ._processor import extra_args
 
-    return _params(max_tokens=1, extra_args=extra_args(sampling, seed, position))
+    return _params(max_tokens=1, logprobs=0, extra_args=extra_args(sampling, seed, position))
 
 
 def prefill_params(best: int) -> Any:

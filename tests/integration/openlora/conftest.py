@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 import ray
-from openledger.openlora import AdapterRef, EnginePool, PoolConfig
+
+from openledger.errors import UserError
+from openledger.openlora import AdapterRef, AdapterStore, AssetRef, EnginePool, PoolConfig
+from openledger.registry import LocalStore, codec_of, digest_of, path_cid
 
 VOCAB = 1024
 EOS = 2
@@ -72,16 +75,62 @@ def make_adapter(
 
 
 @dataclass(frozen=True)
-class Tiny:
-    """The base model's directory and three adapters: two alike in shape, one on other modules."""
+class Entry:
+    """An adapter as a registry would give it."""
 
+    content_digest: bytes
+    codec: int
+    kind: int
+    revoked: bool
+    parents: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A published base model and adapters: two alike in shape, one on other modules."""
+
+    root: Path
     base: Path
+    base_asset: AssetRef
     adapters: dict[str, AdapterRef]
     directories: dict[str, Path]
+
+    @property
+    def table(self) -> Path:
+        """Stands for the registry: a JSON file that tests may change while a pool runs."""
+        return self.root / "registry.json"
+
+    def resolve(self, asset_id: int) -> Entry:
+        entries = json.loads(self.table.read_text())
+        if str(asset_id) not in entries:
+            raise UserError(f"Asset {asset_id} is not registered", fix="register it first")
+        cid, kind, revoked, parents = entries[str(asset_id)]
+        return Entry(digest_of(cid), codec_of(cid), kind, revoked, tuple(parents))
+
+    def register(
+        self, asset_id: int, cid: str, *, revoked: bool = False, parents: tuple[int, ...] = (1,)
+    ) -> AdapterRef:
+        entries = json.loads(self.table.read_text()) if self.table.exists() else {}
+        entries[str(asset_id)] = (cid, 3, revoked, parents)
+        self.table.write_text(json.dumps(entries))
+        return AdapterRef(asset_id, cid)
+
+    @property
+    def content(self) -> LocalStore:
+        return LocalStore(self.root / "content")
+
+    def store(self) -> AdapterStore:
+        return AdapterStore(self.content, self.resolve, self.root / "adapters", ttl=0)
+
+    def config(self, **changes: Any) -> PoolConfig:
+        settings = {"engine": {"max_loras": 2}, "timeout": 120.0} | changes
+        return PoolConfig(str(self.base), self.base_asset, self.store, **settings)
 
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    # The actor cannot import this module; its classes travel with their instances.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     root = tmp_path_factory.mktemp("tiny")
     base = make_base(root / "base")
     made = {
@@ -89,45 +138,24 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         "b": make_adapter(root / "b", base, seed=2, rank=8),
         "c": make_adapter(root / "c", base, seed=3, modules=("v_proj", "o_proj", "up_proj")),
     }
-    refs = {name: AdapterRef(number, f"tiny-{name}") for number, name in enumerate(made, 1)}
-    return Tiny(base, refs, made)
+    world = Tiny(root, base, AssetRef(1, path_cid(base)), {}, made)
+    for number, (name, directory) in enumerate(made.items(), 2):
+        world.adapters[name] = world.register(number, world.content.add_path(directory))
+    return world
 
 
 @pytest.fixture(scope="session")
 def running_ray() -> Iterator[None]:
     mine = not ray.is_initialized()
     if mine:
-        ray.init(
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=100 * 2**20,
-            _system_config={"health_check_period_ms": 500},
-        )
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
     yield
     if mine:
         ray.shutdown()
 
 
-@dataclass(frozen=True)
-class _Folders:
-    """Adapters straight from where they were made."""
-
-    folders: dict[str, Path]
-
-    def __call__(self) -> _Folders:
-        return self
-
-    def fetch(self, adapter: AdapterRef, **_: object) -> Path:
-        return self.folders[adapter.cid]
-
-
 @pytest.fixture(scope="session")
 def pool(running_ray: None, tiny: Tiny) -> Iterator[EnginePool]:
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    source = _Folders({ref.cid: tiny.directories[name] for name, ref in tiny.adapters.items()})
-    started = EnginePool.start(
-        PoolConfig(str(tiny.base), adapters=source, engine={"max_loras": 2}, timeout=120)
-    )
+    started = EnginePool.start(tiny.config())
     yield started
     started.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from openledger.errors import EngineError, UserError
 from openledger.openlora import LENGTH, STOP, AdapterRef, EnginePool, Generation, GenerationRequest, Sampling
 

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+
 from openledger.openlora import (
     LENGTH,
     STOP,

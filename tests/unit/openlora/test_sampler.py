@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from openledger.openlora import Sampling, choose, deficit, gumbel
 
 SEED = bytes(range(32))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from openledger import openlora, registry
 from openledger.errors import UserError
 from openledger.openlora import LENGTH, AdapterRef, Generation, GenerationRequest, Sampling

@@ -94,8 +94,9 @@ class Chain:
         return cls(w3, rpc_url, found, timeout)
 
     def contract(self, address: str, abi: Any) -> Contract:
-        """A contract at ``address``."""
-        return self.w3.eth.contract(address=self.w3.to_checksum_address(address), abi=abi)
+        """A contract at ``address``. Structs it returns are named tuples."""
+        checksummed = self.w3.to_checksum_address(address)
+        return self.w3.eth.contract(address=checksummed, abi=abi, decode_tuples=True)
 
     def call(self, fn: Any, *, block: int | str = "latest", sender: str | None = None) -> Any:
         """Read ``contract.functions.name(…)``. A revert becomes a decoded ``ChainError``."""

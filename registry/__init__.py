@@ -5,6 +5,8 @@ The pure parts import nothing heavy; everything that talks to a chain or a store
 
 from __future__ import annotations
 
+from ._agents import Agent, Agents, Epoch
+from ._assets import Asset, AssetKind, Assets
 from ._batch import Batch, BatchEntry, Payout
 from ._blocks import MAX_BLOCK, Encoded, Getter
 from ._cid import (
@@ -43,6 +45,7 @@ from ._hashing import (
     vote_commitment,
 )
 from ._keccak import keccak
+from ._ledger import Ledger
 from ._manifest import AssetRef, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
 from ._record import (
@@ -66,18 +69,25 @@ __all__ = [
     "MAX_BLOCK",
     "ActionContent",
     "ActionRecord",
+    "Agent",
+    "Agents",
+    "Asset",
+    "AssetKind",
     "AssetRef",
+    "Assets",
     "Batch",
     "BatchEntry",
     "BatchHeader",
     "ContentStore",
     "Domain",
     "Encoded",
+    "Epoch",
     "Finish",
     "Generation",
     "Getter",
     "HashSigner",
     "IpfsStore",
+    "Ledger",
     "Link",
     "LocalStore",
     "Manifest",

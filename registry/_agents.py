@@ -1,0 +1,216 @@
+"""Agents as registered on-chain (ERC-8004), and the epochs under which they sign.
+
+Source: https://eips.ethereum.org/EIPS/eip-8004
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ChainError, ContentError, UserError
+from ._cid import cid_from_digest, digest_of, normalise_cid
+from ._manifest import Manifest
+from ._record import Domain
+from .store import ContentStore
+
+if TYPE_CHECKING:
+    from ..contracts import Chain, Contracts, Signer
+
+__all__ = ["Agent", "Agents", "Epoch"]
+
+_REGISTRATION = "https://eips.ethereum.org/EIPS/eip-8004#registration-v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A registered agent. ``registration`` is its ERC-8004 file when it lies in the content store, else None."""
+
+    agent_id: int
+    owner: str
+    wallet: str
+    uri: str
+    escrow: str
+    registration: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A period under one record key and one manifest. Times in unix seconds."""
+
+    agent_id: int
+    number: int
+    record_key: str
+    operator: str
+    """The owner at opening, whose stake answers for the epoch's records."""
+    manifest: str
+    """CID of the :class:`Manifest`."""
+    manifest_root: bytes
+    opened_at: int
+    accept_until: int
+    """Last time at which anchors naming this epoch are accepted; far in the future while it is current."""
+    liable_until: int
+    coverage_bps: int
+
+
+class Agents:
+    """The ``AgentRegistry`` and the epochs in the ``ActionLog`` of one chain."""
+
+    def __init__(self, contracts: Contracts, store: ContentStore) -> None:
+        self._contracts, self._store = contracts, store
+
+    @property
+    def chain(self) -> Chain:
+        return self._contracts.chain
+
+    @property
+    def domain(self) -> Domain:
+        """The EIP-712 domain of this chain's records and tickets."""
+        return Domain(self.chain.chain_id, self._contracts.address("ActionLog"))
+
+    def register(
+        self,
+        signer: Signer,
+        name: str,
+        description: str,
+        *,
+        image: str = "",
+        services: Sequence[dict[str, str]] = (),
+        x402: bool = True,
+    ) -> int:
+        """Register an agent owned by ``signer`` and return its id.
+
+        Its ERC-8004 registration file is put into the content store; ``services`` are the file's
+        ``{"name", "endpoint", "version"}`` entries. The file names the agent's id, so it takes a second
+        transaction; when that one fails the agent exists, and :meth:`describe` completes it.
+        """
+        if not name.strip():
+            raise UserError("An agent needs a name")
+        registry = self._contracts.agents
+        file = _registration(name, description, image, services, x402, [])
+        receipt = self.chain.send(registry.functions.register(self._put(file)), signer)
+        agent_id = int(receipt.event(registry.events.Registered)["agentId"])
+        self.describe(signer, agent_id, name, description, image=image, services=services, x402=x402)
+        return agent_id
+
+    def describe(
+        self,
+        signer: Signer,
+        agent_id: int,
+        name: str,
+        description: str,
+        *,
+        image: str = "",
+        services: Sequence[dict[str, str]] = (),
+        x402: bool = True,
+    ) -> str:
+        """Replace an agent's registration file. Returns its CID."""
+        place = f"eip155:{self.chain.chain_id}:{self._contracts.address('AgentRegistry')}"
+        entry = {"agentId": agent_id, "agentRegistry": place}
+        uri = self._put(_registration(name, description, image, services, x402, [entry]))
+        self.chain.send(self._contracts.agents.functions.setAgentURI(agent_id, uri), signer)
+        return uri.removeprefix("ipfs://")
+
+    def get(self, agent_id: int) -> Agent:
+        """The agent. Raises ``UserError`` when there is none."""
+        functions = self._contracts.agents.functions
+        try:
+            owner = self.chain.call(functions.ownerOf(agent_id))
+            uri = str(self.chain.call(functions.tokenURI(agent_id)))
+            wallet = self.chain.call(functions.getAgentWallet(agent_id))
+            escrow = self.chain.call(self._contracts.pool.functions.escrowOf(agent_id))
+        except ChainError as error:
+            if error.revert is None or not error.revert.startswith("ERC721NonexistentToken"):
+                raise
+            raise UserError(
+                f"Agent {agent_id} is not registered on chain {self.chain.chain_id}",
+                fix="register it, or correct the id",
+                code="user.agent.unknown",
+            ) from None
+        return Agent(agent_id, str(owner), str(wallet), uri, str(escrow), self._read(uri))
+
+    def open_epoch(self, signer: Signer, agent_id: int, record_key: str, manifest: Manifest) -> int:
+        """Store ``manifest`` and open an epoch under it; ``record_key`` is the address that signs records.
+
+        Returns the epoch's number. Raises ``ChainError`` when the log refuses, e.g. ``SelfStakeTooLow``.
+        """
+        self._store.put_blocks(manifest.encoded.blocks)
+        log = self._contracts.log
+        call = log.functions.openEpoch(agent_id, record_key, digest_of(manifest.cid), manifest.root())
+        return int(self.chain.send(call, signer).event(log.events.EpochOpened)["epoch"])
+
+    def current_epoch(self, agent_id: int) -> Epoch:
+        """The agent's current epoch. Raises ``UserError`` before the first one."""
+        number = int(self.chain.call(self._contracts.log.functions.currentEpoch(agent_id)))
+        if number == 0:
+            raise UserError(
+                f"Agent {agent_id} has opened no epoch", fix="deploy it first", code="user.agent.epoch"
+            )
+        return self.epoch(agent_id, number)
+
+    def epoch(self, agent_id: int, number: int) -> Epoch:
+        """One epoch of an agent. Raises ``UserError`` when it was never opened."""
+        found = self.chain.call(self._contracts.log.functions.epochOf(agent_id, number))
+        if int(found.openedAt) == 0:
+            raise UserError(f"Agent {agent_id} never opened epoch {number}", code="user.agent.epoch")
+        return Epoch(
+            agent_id=agent_id,
+            number=number,
+            record_key=str(found.recordKey),
+            operator=str(found.operator),
+            manifest=cid_from_digest(bytes(found.manifestDigest), "dag-cbor"),
+            manifest_root=bytes(found.manifestRoot),
+            opened_at=int(found.openedAt),
+            accept_until=int(found.acceptUntil),
+            liable_until=int(found.liableUntil),
+            coverage_bps=int(found.coverageBps),
+        )
+
+    def manifest(self, epoch: Epoch) -> Manifest:
+        """The manifest of an epoch, checked against its on-chain root."""
+        manifest = Manifest.decode(epoch.manifest, self._store.get)
+        if manifest.root() != epoch.manifest_root:
+            raise ContentError(
+                f"Manifest {epoch.manifest} does not have the root anchored for epoch {epoch.number}",
+                why="the operator anchored a root of other assets",
+                cid=epoch.manifest,
+            )
+        return manifest
+
+    def _put(self, file: dict[str, Any]) -> str:
+        return "ipfs://" + self._store.put(json.dumps(file, indent=2, ensure_ascii=False).encode(), "raw")
+
+    def _read(self, uri: str) -> dict[str, Any] | None:
+        if not uri.startswith("ipfs://"):
+            return None
+        try:
+            cid = normalise_cid(uri.removeprefix("ipfs://"))
+            if not self._store.has(cid):
+                return None
+            file = json.loads(self._store.get(cid))
+        except (UserError, ValueError):
+            return None
+        return file if isinstance(file, dict) else None
+
+
+def _registration(
+    name: str,
+    description: str,
+    image: str,
+    services: Sequence[dict[str, str]],
+    x402: bool,
+    registrations: list[dict[str, Any]],
+) -> dict[str, Any]:
+    return {
+        "type": _REGISTRATION,
+        "name": name,
+        "description": description,
+        "image": image,
+        "services": [dict(service) for service in services],
+        "x402Support": x402,
+        "active": True,
+        "registrations": registrations,
+        "supportedTrust": ["crypto-economic"],
+    }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Writes abi/<Name>.json = {"abi": [...], "bytecode": "0x..."} from forge's out/, for every contract and
-// interface defined under src/. Interfaces and abstract contracts have bytecode "0x".
+// Writes abi/<Name>.json = {"abi": [...], "bytecode": "0x..."} from forge's out/, for every deployable contract
+// and every interface under src/. Interfaces have bytecode "0x".
 // With --check nothing is written and the exit status is 1 when a committed file is stale.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -22,8 +22,8 @@ function artifacts() {
       if (!existsSync(join(root, entry[0]))) continue;
       const object = artifact.bytecode?.object ?? "0x";
       if (object.includes("__$")) throw new Error(`${entry[1]} needs linking; use internal libraries only`);
-      const isLibrary = entry[0].startsWith("src/libraries/") || entry[0].startsWith("src/types/");
-      if (isLibrary) continue;
+      if (entry[0].startsWith("src/libraries/")) continue;
+      if (object === "0x" && !entry[0].startsWith("src/interfaces/")) continue;
       found.set(entry[1], { abi: artifact.abi, bytecode: object });
     }
   }

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import { Test } from "forge-std/Test.sol";
+import { ActionLog } from "src/ActionLog.sol";
+import { AgentRegistry } from "src/AgentRegistry.sol";
+import { AssetRegistry } from "src/AssetRegistry.sol";
+import { DisputeRulings } from "src/DisputeRulings.sol";
+import { Disputes } from "src/Disputes.sol";
+import { OpenToken } from "src/OpenToken.sol";
+import { Parameters } from "src/Parameters.sol";
+import { RewardPool } from "src/RewardPool.sol";
+import { StakeVault } from "src/StakeVault.sol";
+import { IActionLog } from "src/interfaces/IActionLog.sol";
+import { IAgentObserver } from "src/interfaces/IAgentRegistry.sol";
+import { Records } from "src/libraries/Records.sol";
+import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
+import { Param } from "src/types/Param.sol";
+import { ActionRecord, AnchorCall, BatchHeader } from "src/types/Records.sol";
+import { Payout, Trees } from "./Trees.sol";
+
+/// @title A deployed system with one staked agent, its record key, a paying client and six jurors.
+abstract contract World is Test {
+    uint256 internal constant STAKE = 1000 ether;
+    uint256 internal constant JUROR_STAKE = 500 ether;
+
+    OpenToken internal token;
+    Parameters internal parameters;
+    AgentRegistry internal agents;
+    AssetRegistry internal assets;
+    StakeVault internal vault;
+    RewardPool internal pool;
+    ActionLog internal actionLog;
+    Disputes internal disputes;
+
+    address internal governor = makeAddr("governor");
+    address internal operator = makeAddr("operator");
+    address internal client = makeAddr("client");
+    address internal contributor = makeAddr("contributor");
+    address internal treasury = makeAddr("treasury");
+    address internal challenger = makeAddr("challenger");
+    address internal stranger = makeAddr("stranger");
+    address[] internal jurors;
+
+    address internal recordKey;
+    uint256 internal recordSecret;
+    uint256 internal agentId;
+    uint32 internal epoch;
+
+    function setUp() public virtual {
+        (recordKey, recordSecret) = makeAddrAndKey("record key");
+        _deploy();
+        address[5] memory rich = [operator, client, challenger, stranger, contributor];
+        for (uint256 i; i < rich.length; ++i) {
+            _fund(rich[i], 100_000 ether);
+        }
+        vm.prank(operator);
+        agentId = agents.register("ipfs://agent");
+        vm.prank(operator);
+        vault.deposit(agentId, STAKE);
+        epoch = _openEpoch(operator, recordKey);
+        for (uint256 i; i < 6; ++i) {
+            _addJuror(string.concat("juror", vm.toString(i)), JUROR_STAKE);
+        }
+        vm.roll(block.number + 1);
+    }
+
+    /// @dev The order of docs/contracts.md.
+    function _deploy() internal {
+        uint256 n = vm.getNonce(address(this));
+        address logAt = vm.computeCreateAddress(address(this), n + 6);
+        address disputesAt = vm.computeCreateAddress(address(this), n + 8);
+        token = new OpenToken();
+        parameters = new Parameters(governor);
+        agents = new AgentRegistry(IAgentObserver(logAt));
+        assets = new AssetRegistry();
+        vault = new StakeVault(token, agents, parameters, IActionLog(logAt), disputesAt);
+        pool = new RewardPool(token, agents, IActionLog(logAt));
+        actionLog = new ActionLog(token, agents, parameters, vault, pool);
+        DisputeRulings rulings = new DisputeRulings(token, parameters, vault, actionLog);
+        disputes = new Disputes(token, parameters, vault, actionLog, address(rulings));
+        assertEq(address(actionLog), logAt, "log address");
+        assertEq(address(disputes), disputesAt, "disputes address");
+    }
+
+    function _fund(address account, uint256 amount) internal {
+        vm.deal(account, account.balance + amount);
+        vm.startPrank(account);
+        token.deposit{ value: amount }();
+        token.approve(address(vault), type(uint256).max);
+        token.approve(address(disputes), type(uint256).max);
+        vm.stopPrank();
+    }
+
+    function _addJuror(string memory name, uint256 amount) internal returns (address juror) {
+        juror = makeAddr(name);
+        _fund(juror, 2 * amount);
+        vm.prank(juror);
+        vault.joinJury(amount);
+        jurors.push(juror);
+    }
+
+    function _openEpoch(address by, address key) internal returns (uint32) {
+        vm.prank(by);
+        return actionLog.openEpoch(agentId, key, keccak256("manifest"), keccak256("manifest root"));
+    }
+
+    function _pay(uint256 amount) internal {
+        address escrow = pool.escrowOf(agentId);
+        vm.prank(client);
+        token.transfer(escrow, amount);
+    }
+
+    function _record(uint64 nonce, uint256 fee) internal view returns (ActionRecord memory) {
+        return ActionRecord({
+            agentId: agentId,
+            nonce: nonce,
+            epoch: epoch,
+            client: client,
+            paymentId: keccak256(abi.encode("payment", nonce)),
+            status: 1,
+            requestHash: keccak256(abi.encode("request", nonce)),
+            outputHash: keccak256(abi.encode("output", nonce)),
+            stepsRoot: bytes32(0),
+            ruleId: keccak256("rule"),
+            fee: fee,
+            replayClass: 1,
+            seedSource: 1,
+            anchorBy: uint64(block.timestamp + 1 hours),
+            contentDigest: keccak256(abi.encode("content", nonce))
+        });
+    }
+
+    function _sign(ActionRecord memory record) internal view returns (bytes memory) {
+        return _sign(record, recordSecret);
+    }
+
+    function _sign(ActionRecord memory record, uint256 secret) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(secret, actionLog.digestOf(record));
+        return abi.encodePacked(r, s, v);
+    }
+
+    function _recordLeaves(ActionRecord[] memory records) internal pure returns (bytes32[] memory leaves) {
+        leaves = new bytes32[](records.length);
+        for (uint256 i; i < records.length; ++i) {
+            leaves[i] = IndexedMerkle.leafOf(abi.encode(Records.structHash(records[i])));
+        }
+    }
+
+    /// @dev The header an anchor of these records and payouts will have.
+    function _header(ActionRecord[] memory records, Payout[] memory payouts)
+        internal
+        view
+        returns (BatchHeader memory h)
+    {
+        h.agentId = agentId;
+        h.firstNonce = actionLog.nextNonce(agentId);
+        h.count = uint32(records.length);
+        h.recordRoot = Trees.root(_recordLeaves(records));
+        if (payouts.length != 0) {
+            h.payoutRoot = Trees.sumRoot(payouts).hash;
+            h.payoutCount = uint32(payouts.length);
+            h.sum = Trees.sumRoot(payouts).sum;
+        }
+        h.epoch = epoch;
+        h.batchDigest = keccak256(abi.encode("batch", h.firstNonce));
+        h.anchoredAt = uint64(block.timestamp);
+    }
+
+    function _call(BatchHeader memory h) internal pure returns (AnchorCall memory) {
+        return AnchorCall(
+            h.agentId,
+            h.firstNonce,
+            h.count,
+            h.recordRoot,
+            h.payoutRoot,
+            h.payoutCount,
+            h.sum,
+            h.epoch,
+            h.batchDigest
+        );
+    }
+
+    function _anchor(BatchHeader memory h) internal {
+        vm.prank(recordKey);
+        actionLog.anchor(_call(h));
+    }
+
+    /// @dev Anchors `count` records of `fee` each, paid for, with payouts 90 % contributor and 10 % treasury.
+    function _anchorMany(uint256 count, uint256 fee)
+        internal
+        returns (BatchHeader memory h, ActionRecord[] memory records, Payout[] memory payouts)
+    {
+        records = new ActionRecord[](count);
+        uint64 first = actionLog.nextNonce(agentId);
+        for (uint256 i; i < count; ++i) {
+            records[i] = _record(uint64(first + i), fee);
+        }
+        payouts = _payouts(count * fee);
+        h = _header(records, payouts);
+        _pay(h.sum);
+        _anchor(h);
+    }
+
+    function _payouts(uint256 total) internal view returns (Payout[] memory payouts) {
+        if (total == 0) return payouts;
+        payouts = new Payout[](2);
+        payouts[0] = Payout(contributor, total - total / 10);
+        payouts[1] = Payout(treasury, total / 10);
+    }
+
+    function _passWindow() internal {
+        vm.warp(block.timestamp + parameters.get(Param.ChallengeWindow) + 1);
+    }
+}

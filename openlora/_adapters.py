@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ContentError, OpenLedgerError, UserError
-from ..registry import AssetRef, ContentStore, cid_from_digest, digest_of, normalise_cid, path_cid
+from ..registry import AssetRef, ContentStore, digest_of, normalise_cid, path_cid
 from ._types import AdapterRef
 
 __all__ = ["ADAPTER", "AdapterStore", "Limits", "RegistryEntry"]
@@ -42,7 +42,7 @@ _EXPONENTS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2"
 
 
 class RegistryEntry(Protocol):
-    """What the chain says about an asset."""
+    """What the chain says about an asset; ``registry.Asset`` is one."""
 
     @property
     def kind(self) -> int: ...
@@ -51,11 +51,8 @@ class RegistryEntry(Protocol):
     def revoked(self) -> bool: ...
 
     @property
-    def codec(self) -> int: ...
-
-    @property
-    def content_digest(self) -> bytes:
-        """sha2-256 digest of the current version: 32 bytes."""
+    def cid(self) -> str:
+        """CID of the current version."""
 
     @property
     def parents(self) -> Sequence[int]: ...
@@ -161,13 +158,12 @@ class AdapterStore:
             raise _refused(adapter, f"asset {adapter.asset_id} is of kind {entry.kind}, not an adapter")
         if entry.revoked:
             raise _refused(adapter, "its owner revoked it", "use an adapter that is in force")
-        registered = cid_from_digest(entry.content_digest, entry.codec)
-        if registered != adapter.cid and not (
+        if entry.cid != adapter.cid and not (
             self._version_of is not None and self._version_of(adapter.asset_id, digest) > 0
         ):
             raise _refused(
                 adapter,
-                f"{adapter.cid} is not registered for it; the registry names {registered}",
+                f"{adapter.cid} is not registered for it; the registry names {entry.cid}",
                 "ask for the registered version, or register this one",
             )
         self._entries[adapter] = (time.monotonic(), entry)

@@ -266,7 +266,7 @@ class Engine:
                 for at in positions
             ]
         self._check_tokens([*prompt, *tokens], "prompt")
-        self._check_length(len(prompt) + len(tokens) - 1, 1)
+        self._check_length(len(prompt), len(tokens))
         chosen = [
             self._submit(
                 [*prompt, *tokens[:at]],
@@ -322,7 +322,8 @@ class Engine:
     def _distribution(self, prefix: list[int], adapter: AdapterRef | None) -> Future[np.ndarray[Any, Any]]:
         """All raw logprobs after ``prefix``: float32 (vocabulary,)."""
         self._check_tokens(prefix, "prompt")
-        self._check_length(len(prefix), 1)
+        # vLLM has room for one token more than max_model_len: the prefix may be a whole context.
+        self._check_length(len(prefix) - 1, 1)
 
         def finish(output: Any, _: _Job) -> np.ndarray[Any, Any]:
             flat = output.outputs[0].logprobs

@@ -167,6 +167,12 @@ class Replayer(Protocol):
     def engine_class(self) -> str: ...
 
     @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
     def stop_token_ids(self) -> tuple[int, ...]:
         """The base model's own end tokens."""
 

@@ -14,7 +14,7 @@ import ray
 
 from openledger.errors import UserError
 from openledger.openlora import AdapterRef, AdapterStore, AssetRef, EnginePool, PoolConfig
-from openledger.registry import LocalStore, codec_of, digest_of, path_cid
+from openledger.registry import LocalStore, path_cid
 
 VOCAB = 1024
 EOS = 2
@@ -78,8 +78,7 @@ def make_adapter(
 class Entry:
     """An adapter as a registry would give it."""
 
-    content_digest: bytes
-    codec: int
+    cid: str
     kind: int
     revoked: bool
     parents: tuple[int, ...]
@@ -105,7 +104,7 @@ class Tiny:
         if str(asset_id) not in entries:
             raise UserError(f"Asset {asset_id} is not registered", fix="register it first")
         cid, kind, revoked, parents = entries[str(asset_id)]
-        return Entry(digest_of(cid), codec_of(cid), kind, revoked, tuple(parents))
+        return Entry(cid, kind, revoked, tuple(parents))
 
     def register(
         self, asset_id: int, cid: str, *, revoked: bool = False, parents: tuple[int, ...] = (1,)

@@ -142,6 +142,7 @@ def test_a_full_context_can_be_generated_and_scored(pool: EnginePool, tiny: Tiny
     assert pool.score(list(prompt), list(made.tokens), made.adapter) == pytest.approx(
         list(made.logprobs), abs=2
     )
+    assert len(pool.step([*prompt, *made.tokens], made.adapter, [1, 2])) == 2
 
 
 REFUSED = {

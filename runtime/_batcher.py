@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ..errors import ChainError
-from ..registry import Batch, BatchEntry, BatchHeader, ContentStore, Payout
-from ..registry import Ledger
+from ..registry import Batch, BatchEntry, BatchHeader, ContentStore, Ledger, Payout
 from ._outbox import ActionRow, BatchRow, Outbox, State
 
 __all__ = ["Batcher"]
@@ -126,10 +126,10 @@ def _epoch(row: ActionRow) -> int:
 
 
 def _plain(header: BatchHeader) -> dict[str, object]:
-    values = header.to_abi()
-    return {"fields": [v if isinstance(v, bytes) else str(v) for v in values]}
+    return {"fields": [v if isinstance(v, bytes) else str(v) for v in header.to_abi()]}
 
 
 def _header(row: BatchRow) -> BatchHeader:
     assert row.header is not None  # ANCHORED rows have it
-    return BatchHeader(*(v if isinstance(v, bytes) else int(v) for v in row.header["fields"]))
+    fields: list[Any] = [v if isinstance(v, bytes) else int(v) for v in row.header["fields"]]
+    return BatchHeader(*fields)

@@ -6,8 +6,7 @@ import secrets
 from typing import Any, Protocol
 
 from ..errors import ExecutionError, UserError
-from ..registry import Payment, authorization_nonce, value_hash
-from ..registry import Ledger
+from ..registry import Ledger, Payment, authorization_nonce, value_hash
 from ._requests import PaidRequest, Receipt, request_of
 
 __all__ = ["Client", "Submit"]

@@ -22,21 +22,20 @@ from ..registry import (
     ContentStore,
     Domain,
     HashSigner,
+    Ledger,
     Manifest,
     Payment,
     ReplayClass,
     SeedSource,
     SignedRecord,
-    Status,
     Ticket,
     digest_of,
     steps_tree,
 )
-from ..registry import Ledger
 from ._outbox import ActionRow, Outbox, State
 from ._requests import PaidRequest, Receipt
 
-__all__ = ["Attributor", "Credit", "Job", "Operator", "Runner"]
+__all__ = ["Attributor", "Credit", "Job", "Observe", "Operator", "Runner", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ Observe = Callable[[str, float | None], None]
 """Told of every phase: its name with ``None`` when it begins, with its seconds when it has ended."""
 
 
-def _ignore(_: str, __: float | None) -> None:
-    return None
+def ignore(_: str, __: float | None) -> None:
+    """Nobody watches."""
 
 
 class Operator:
@@ -102,7 +101,7 @@ class Operator:
         outbox: Outbox,
         runner: Runner,
         attributor: Attributor,
-        observe: Observe = _ignore,
+        observe: Observe = ignore,
     ) -> None:
         self.agent, self.agent_id, self.epoch, self.manifest = agent, agent_id, epoch, manifest
         self._key, self._ledger, self._store, self._outbox = record_key, ledger, store, outbox
@@ -290,8 +289,3 @@ class Operator:
 
 def _paid(row: ActionRow) -> PaidRequest:
     return PaidRequest(row.accepted["request"], Payment.from_block(row.accepted["payment"], None))
-
-
-def failed(outcome: Outcome) -> bool:
-    """Whether the client gets the fee back."""
-    return outcome.status is Status.FAILED

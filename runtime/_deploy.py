@@ -1,0 +1,197 @@
+"""Put an agent into service: identity, stake and epoch on-chain; workers, attribution and operator here."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import datanets
+from ..agents import Agent, load_agent
+from ..attribution import RULE_V1, ModelUse, Royalty, SourceRow, SpanIndex
+from ..contracts import Signer
+from ..errors import UserError
+from ..openlora import AdapterRef, Generator
+from ..openlora import AssetRef as ModelRef
+from ..registry import AssetRef, Assets, Connection, ContentStore, Manifest, ModelCallStep
+from ._attribute import SpanAttributor
+from ._batcher import Batcher
+from ._operator import Observe, Operator, ignore
+from ._outbox import Outbox
+from ._worker import RayRunner
+
+__all__ = ["Registered", "Service", "deploy_agent", "register_agent"]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An agent on-chain: what its epoch declares."""
+
+    agent_id: int
+    epoch: int
+    manifest: Manifest
+    base: ModelRef
+    adapters: Mapping[str, AdapterRef]
+    """Alias in the graph → the declared adapter."""
+    owner: str
+
+
+def register_agent(
+    agent: Agent,
+    connection: Connection,
+    signer: Any,
+    *,
+    base: int,
+    adapters: Mapping[str, int],
+    datanet_ids: Sequence[int],
+    stake: int,
+    engine_class: str,
+) -> Registered:
+    """Register ``agent`` with ``stake`` wei behind it and open its first epoch.
+
+    ``base``, ``adapters`` (alias → id) and ``datanet_ids`` are on-chain assets. Raises ``UserError`` for an
+    alias without an adapter or an asset that may not be served, ``ChainError`` when the chain refuses.
+    """
+    missing = sorted(set(agent.adapters) - set(adapters))
+    if missing:
+        raise UserError(
+            f"agent {agent.name!r} declares adapters {missing} that have no asset",
+            fix="pass adapters={alias: asset id} for each of them",
+        )
+    assets = connection.assets
+    model = assets.require_servable(base)
+    chosen = {alias: assets.require_servable(asset_id) for alias, asset_id in adapters.items()}
+    nets = [assets.require_servable(asset_id) for asset_id in datanet_ids]
+    manifest = Manifest(
+        agent=agent.name,
+        models=[AssetRef(model.asset_id, model.cid)],
+        adapters=sorted({AssetRef(a.asset_id, a.cid) for a in chosen.values()}),
+        datanets=[AssetRef(net.asset_id, net.cid) for net in nets],
+        rule=RULE_V1,
+        split=agent.split,
+        engine_class=engine_class,
+        graph_digest=_source_digest(agent),
+    )
+    agent_id = connection.agents.register(signer, agent.name, agent.description or agent.name)
+    ledger = connection.as_(signer)
+    vault = connection.contracts.vault
+    ledger.approve(str(vault.address), stake)
+    ledger.send(vault.functions.deposit(agent_id, stake))
+    ledger.send(connection.contracts.pool.functions.createEscrow(agent_id))
+    epoch = connection.agents.open_epoch(signer, agent_id, connection.record_key(agent_id).address, manifest)
+    return Registered(
+        agent_id,
+        epoch,
+        manifest,
+        ModelRef(model.asset_id, model.cid),
+        {alias: AdapterRef(a.asset_id, a.cid) for alias, a in chosen.items()},
+        str(signer.address),
+    )
+
+
+def _source_digest(agent: Agent) -> bytes:
+    try:
+        source = inspect.getsource(inspect.getmodule(agent.build) or agent.build)
+    except (OSError, TypeError):  # typed into a console: there is no file to commit to
+        source = agent.build.__qualname__
+    return hashlib.sha256(source.encode()).digest()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running agent."""
+
+    registered: Registered
+    operator: Operator
+    batcher: Batcher
+    runner: RayRunner
+    attributor: SpanAttributor
+    outbox: Outbox
+
+    def close(self) -> None:
+        self.runner.close()
+        self.outbox.close()
+
+
+def deploy_agent(
+    agent: Agent | str,
+    registered: Registered,
+    connection: Connection,
+    sender: Signer,
+    generator: Generator,
+    base_directory: Path,
+    *,
+    workers: int = 1,
+    observe: Observe = ignore,
+) -> Service:
+    """Start workers and the operator of a registered agent, and continue whatever a crash interrupted.
+
+    ``agent`` is ``FILE:NAME`` or the agent; ``sender`` pays the gas and must be the agent's owner, approved by
+    it, or its record key; ``generator`` is the pool it generates on.
+    """
+    declared = load_agent(agent) if isinstance(agent, str) else agent
+    settings, agent_id = connection.settings, registered.agent_id
+    key = connection.record_key(agent_id)
+    index = span_index(connection.store, registered.manifest, base_directory, settings.cache_dir)
+    owner = registered.owner
+    attributor = SpanAttributor(
+        index,
+        registered.manifest.split,
+        Lineage(connection.assets),
+        treasury=str(connection.chain.call(connection.contracts.parameters.functions.owner())),
+        operator=owner,
+        stakers=lambda: {owner: connection.ledger.stake_of(agent_id)},
+    )
+    domain = connection.ledger.domain
+    url = (
+        settings.database_url
+        or settings.home_dir / "outbox" / f"{domain.chain_id}-{domain.verifying_contract}.db"
+    )
+    outbox = Outbox(url)
+    ledger = connection.as_(sender)
+    runner = RayRunner(agent, generator, str(base_directory), registered.adapters, workers=workers)
+    operator = Operator(
+        declared,
+        agent_id=agent_id,
+        epoch=registered.epoch,
+        manifest=registered.manifest,
+        record_key=key,
+        ledger=ledger,
+        store=connection.store,
+        outbox=outbox,
+        runner=runner,
+        attributor=attributor,
+        observe=observe,
+    )
+    batcher = Batcher(agent_id, ledger=ledger, store=connection.store, outbox=outbox, observe=observe)
+    operator.recover()
+    return Service(registered, operator, batcher, runner, attributor, outbox)
+
+
+def span_index(store: ContentStore, manifest: Manifest, tokenizer: Path, cache: Path) -> SpanIndex:
+    """The span index over every datanet of a manifest, in declared order of acceptance."""
+    rows: list[SourceRow] = []
+    for ref in manifest.datanets:
+        for row in datanets.fetch(store, ref.cid).rows:
+            rows.append(SourceRow(row.row, row.contributor, row.text, len(rows), ref.cid))
+    return SpanIndex.build(rows, tokenizer, cache / "spans")
+
+
+class Lineage:
+    """The model of a call, its owner, and the royalties above it, as registered; believed for ``ttl`` seconds."""
+
+    def __init__(self, assets: Assets, ttl: float = 60.0) -> None:
+        self._assets, self._ttl = assets, ttl
+        self._known: dict[int, tuple[float, str, tuple[Royalty, ...]]] = {}
+
+    def __call__(self, step: ModelCallStep) -> ModelUse:
+        known = self._known.get(step.asset_id)
+        if known is None or time.monotonic() - known[0] > self._ttl:
+            model, *above = self._assets.lineage(step.asset_id)
+            royalties = tuple(Royalty(a.asset_id, a.owner, a.royalty_bps) for a in above if a.royalty_bps)
+            known = self._known[step.asset_id] = (time.monotonic(), model.owner, royalties)
+        return ModelUse(step.asset_id, known[1], len(step.output_tokens), known[2])

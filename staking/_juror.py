@@ -1,0 +1,146 @@
+"""A juror: replay the one opened step of a dispute and vote with what it gave.
+
+A vote is two logprobs: of the committed token and of a probe token drawn after the committee froze, so
+that copying the record or another juror does not pay.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ChallengeError, ContentError
+from ..openlora import vote
+from ..registry import (
+    ContentStore,
+    Ledger,
+    ModelCallStep,
+    StepLeaf,
+    cid_from_digest,
+    decode_step,
+    prefix_hash,
+    vote_commitment,
+)
+from ._challenge import Challenge
+from ._verify import ReplayerFor, generation_of
+
+__all__ = ["Juror", "Vote"]
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What a juror computed: logprobs in 10⁻⁴ nat of the committed and of the probe token."""
+
+    dispute_id: int
+    round: int
+    token_logprob: int
+    probe_logprob: int
+
+
+class Juror:
+    """Votes in disputes whose committee holds ``ledger.signer``. Restartable: the vote is kept in ``journal``
+    before it is committed, and its salt follows from the key."""
+
+    def __init__(self, ledger: Ledger, store: ContentStore, replayer: ReplayerFor, journal: Path) -> None:
+        self._ledger, self._store, self._replayer, self._journal = ledger, store, replayer, journal
+
+    @property
+    def address(self) -> str:
+        return self._ledger.address
+
+    def seated(self, dispute_id: int) -> bool:
+        """Whether this juror sits on the dispute's present committee."""
+        return self.address in Challenge(self._ledger, dispute_id).committee
+
+    def compute(self, dispute_id: int) -> Vote:
+        """Replay the opened step under the declared adapter.
+
+        Raises ``ContentError`` when the step's data cannot be had or is not what was opened: then abstain.
+        """
+        challenge = Challenge(self._ledger, dispute_id)
+        kept = self._path(dispute_id, round_ := challenge.round)
+        if kept.exists():
+            return Vote(**json.loads(kept.read_text()))
+        opened = next(
+            iter(self._ledger.events(self._ledger.contracts.disputes.events.ChallengeOpened, id=dispute_id)),
+            None,
+        )
+        if opened is None:
+            raise ChallengeError(f"dispute {dispute_id} was never opened", fix="check the id and the chain")
+        leaf, token = opened["step"], opened["leaf"]
+        step = decode_step(cid_from_digest(bytes(leaf["detailDigest"])), self._store.get)
+        if not isinstance(step, ModelCallStep) or step.leaf(leaf["index"]) != _leaf(leaf):
+            raise ContentError(
+                f"the step of dispute {dispute_id} is not the one that was opened", cid=step.cid
+            )
+        position = int(token["t"])
+        prefix = [*step.prompt_tokens, *step.output_tokens[:position]]
+        generation = generation_of(step)
+        if position and step.generation.prefixes[position] != bytes(token["prefixHash"]):
+            raise ContentError(f"the prefix of dispute {dispute_id} is not the opened one", cid=step.cid)
+        if not position and prefix_hash(prefix) != bytes(token["prefixHash"]):
+            raise ContentError(f"the prompt of dispute {dispute_id} is not the opened one", cid=step.cid)
+        assert generation.base is not None  # generation_of always names it
+        engine = self._replayer(generation.base)
+        probe = challenge.probe % engine.vocab_size
+        committed, probed = vote(engine, prefix, generation.adapter, int(token["token"]), probe)
+        made = Vote(dispute_id, round_, committed, probed)
+        self._keep(kept, made)
+        return made
+
+    def commit(self, dispute_id: int) -> Vote:
+        """Compute and commit the vote."""
+        made = self.compute(dispute_id)
+        disputes = self._ledger.contracts.disputes
+        commitment = vote_commitment(
+            self._ledger.domain.chain_id,
+            disputes.address,
+            dispute_id,
+            made.round,
+            self.address,
+            made.token_logprob,
+            made.probe_logprob,
+            self._salt(made),
+        )
+        self._ledger.send(disputes.functions.commitVote(dispute_id, commitment))
+        return made
+
+    def reveal(self, dispute_id: int) -> Vote:
+        """Reveal the committed vote."""
+        made = self.compute(dispute_id)
+        call = self._ledger.contracts.disputes.functions.revealVote(
+            dispute_id, made.token_logprob, made.probe_logprob, self._salt(made)
+        )
+        self._ledger.send(call)
+        return made
+
+    def _salt(self, made: Vote) -> bytes:
+        return self._ledger.secret("vote", bytes(32), made.dispute_id, made.round)
+
+    def _path(self, dispute_id: int, round_: int) -> Path:
+        domain = self._ledger.domain
+        return (
+            self._journal
+            / f"{domain.chain_id}-{domain.verifying_contract}-{self.address}-{dispute_id}-{round_}.json"
+        )
+
+    def _keep(self, path: Path, made: Vote) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(".new")
+        scratch.write_text(json.dumps(made.__dict__))
+        scratch.replace(path)
+
+
+def _leaf(value: Any) -> StepLeaf:
+    return StepLeaf(
+        index=int(value["index"]),
+        kind=int(value["kind"]),
+        asset_id=int(value["assetId"]),
+        content_digest=bytes(value["contentDigest"]),
+        prompt_hash=bytes(value["promptHash"]),
+        generation_root=bytes(value["generationRoot"]),
+        count=int(value["count"]),
+        detail_digest=bytes(value["detailDigest"]),
+    )

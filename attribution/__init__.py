@@ -1,1 +1,51 @@
-"""attribution"""
+"""Proof of Attribution: whose words an output is made of, and who is paid for it, in exact integers.
+
+``SpanIndex`` finds spans, ``shares`` divides an output among their contributors, ``split`` divides a fee, and
+``explain`` says why.
+"""
+
+from __future__ import annotations
+
+from ._explain import Receipt, ReceiptLine, explain
+from ._index import MIN_TOKENS, SpanIndex
+from ._shares import MAX_HOLDERS, MIN_WEIGHT, RULE_ID, RULE_TEXT, RULE_V1, Credit, Shares, rule_id, shares
+from ._split import (
+    AUDIT_BPS,
+    PROTOCOL_BPS,
+    Accounts,
+    ModelUse,
+    Payout,
+    Royalty,
+    by_account,
+    split,
+)
+from ._types import MAX_OUTPUT, Source, SourceRow, Span
+
+__all__ = [
+    "AUDIT_BPS",
+    "MAX_HOLDERS",
+    "MAX_OUTPUT",
+    "MIN_TOKENS",
+    "MIN_WEIGHT",
+    "PROTOCOL_BPS",
+    "RULE_ID",
+    "RULE_TEXT",
+    "RULE_V1",
+    "Accounts",
+    "Credit",
+    "ModelUse",
+    "Payout",
+    "Receipt",
+    "ReceiptLine",
+    "Royalty",
+    "Shares",
+    "Source",
+    "SourceRow",
+    "Span",
+    "SpanIndex",
+    "by_account",
+    "explain",
+    "rule_id",
+    "shares",
+    "split",
+]

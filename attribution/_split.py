@@ -1,0 +1,195 @@
+"""Dividing a fee in whole wei: every unit that comes in goes out, and rounding never favours a payee.
+
+Every division rounds down. What rounding leaves over joins the unattributed part, which goes to the treasury as
+insurance; it is less than one wei per payee. So no order of payees and no splitting of one account into two
+can gain a wei.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from ._shares import Credit, Shares
+
+if TYPE_CHECKING:
+    from ..registry import Split
+
+__all__ = [
+    "AUDIT_BPS",
+    "BPS",
+    "PROTOCOL_BPS",
+    "Accounts",
+    "ModelUse",
+    "Payout",
+    "Royalty",
+    "by_account",
+    "split",
+]
+
+BPS = 10_000
+PROTOCOL_BPS = 500
+"""Protocol cut, in 1/10,000 of the fee; to the treasury."""
+AUDIT_BPS = 200
+"""Audit share, in 1/10,000 of the fee; to the treasury, which pays random audits from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Royalty:
+    """What an ancestor of a model takes of that model's part: its royalty from ``AssetRegistry``, in 1/10,000."""
+
+    asset_id: int
+    account: str
+    bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """A model or adapter used in an action, who owns it, and how many output tokens it produced."""
+
+    asset_id: int
+    account: str
+    output_tokens: int
+    ancestors: tuple[Royalty, ...] = ()
+    """The base model and everything above it; each takes its royalty, the owner keeps the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Who is paid. Addresses (0x…) on a chain; any name in a run without one."""
+
+    treasury: str
+    operator: str
+    stakers: Mapping[str, int] = field(default_factory=dict)
+    """Stake in wei by account; without stakers their part is the operator's, who then bears the risk alone."""
+    contributors: Mapping[str, str] = field(default_factory=dict)
+    """Account of each handle in the index; a contributor that is not listed is its own account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """An amount in wei to an account, and why."""
+
+    account: str
+    amount: int
+    reason: str
+    """``protocol``, ``audit``, ``operator``, ``model``, ``royalty``, ``staker``, ``contributor`` or
+    ``unattributed``."""
+    asset_id: int | None = None
+    """The model or adapter a ``model`` or ``royalty`` payout is for."""
+    credits: tuple[Credit, ...] = ()
+    """The stretches of output a ``contributor`` payout is for."""
+
+
+def split(
+    fee: int,
+    split_bps: Split,
+    lineage: Sequence[ModelUse],
+    shares: Shares,
+    accounts: Accounts,
+    *,
+    protocol_bps: int = PROTOCOL_BPS,
+    audit_bps: int = AUDIT_BPS,
+) -> list[Payout]:
+    """Payouts of one action's ``fee`` (wei) that sum to it exactly; amounts of 0 are left out.
+
+    Protocol cut and audit share come first; the agent's fixed ``split_bps`` divides the rest. The model part is
+    shared among the models used by their output tokens (equally if there were none), and within each by
+    royalties; the contributors' part by ``shares``. Unattributed weight, parts nobody is there to take, and
+    the remainders of rounding go to the treasury as ``unattributed``.
+
+    Raises ``UserError`` for a negative fee, negative or excessive shares, or accounts that are missing.
+    """
+    _check(fee, lineage, shares, accounts, protocol_bps, audit_bps)
+    payouts = [
+        Payout(accounts.treasury, fee * protocol_bps // BPS, "protocol"),
+        Payout(accounts.treasury, fee * audit_bps // BPS, "audit"),
+    ]
+    rest = fee - payouts[0].amount - payouts[1].amount
+    stakers = rest * split_bps.stakers // BPS
+    operator = rest * split_bps.operator // BPS
+    staked = sum(accounts.stakers.values())
+    if staked == 0:
+        operator, stakers = operator + stakers, 0
+    payouts.append(Payout(accounts.operator, operator, "operator"))
+    payouts.extend(_models(rest * split_bps.lineage // BPS, lineage))
+    payouts.extend(
+        Payout(account, stakers * stake // staked, "staker")
+        for account, stake in sorted(accounts.stakers.items())
+        if staked
+    )
+    payouts.extend(_contributors(rest * split_bps.contributors // BPS, shares, accounts))
+    payouts.append(Payout(accounts.treasury, fee - sum(payout.amount for payout in payouts), "unattributed"))
+    return [payout for payout in payouts if payout.amount]
+
+
+def by_account(payouts: Sequence[Payout]) -> dict[str, int]:
+    """One amount per account, sorted by account: the leaves of a payout tree."""
+    summed: dict[str, int] = {}
+    for payout in payouts:
+        summed[payout.account] = summed.get(payout.account, 0) + payout.amount
+    return dict(sorted(summed.items()))
+
+
+def _models(part: int, lineage: Sequence[ModelUse]) -> list[Payout]:
+    produced = sum(use.output_tokens for use in lineage)
+    payouts: list[Payout] = []
+    for use in lineage:
+        # An action that failed before its first token still owes its models nothing but an equal share of nothing.
+        own = part * use.output_tokens // produced if produced else part // len(lineage)
+        taken = 0
+        for royalty in use.ancestors:
+            amount = own * royalty.bps // BPS
+            taken += amount
+            payouts.append(Payout(royalty.account, amount, "royalty", royalty.asset_id))
+        payouts.append(Payout(use.account, own - taken, "model", use.asset_id))
+    return payouts
+
+
+def _contributors(part: int, shares: Shares, accounts: Accounts) -> list[Payout]:
+    if shares.total == 0:
+        return []
+    payouts = []
+    for contributor, weight in shares.weights.items():
+        account = accounts.contributors.get(contributor, contributor)
+        mine = tuple(credit for credit in shares.credits if credit.source.contributor == contributor)
+        payouts.append(Payout(account, part * weight // shares.total, "contributor", credits=mine))
+    return payouts
+
+
+def _check(
+    fee: int,
+    lineage: Sequence[ModelUse],
+    shares: Shares,
+    accounts: Accounts,
+    protocol_bps: int,
+    audit_bps: int,
+) -> None:
+    if type(fee) is not int or fee < 0:
+        raise UserError(
+            f"A fee of {fee!r} cannot be split", why="fees are whole wei", fix="pass the fee that was paid"
+        )
+    if protocol_bps < 0 or audit_bps < 0 or protocol_bps + audit_bps > BPS:
+        raise UserError(
+            f"Protocol cut {protocol_bps} and audit share {audit_bps} are out of range", fix="use 0 to 10,000"
+        )
+    if not accounts.treasury or not accounts.operator:
+        raise UserError("Treasury and operator need an account")
+    if any(type(stake) is not int or stake < 0 for stake in accounts.stakers.values()):
+        raise UserError("A stake cannot be negative", fix="pass stakes in whole wei")
+    for use in lineage:
+        royalties = [royalty.bps for royalty in use.ancestors]
+        if use.output_tokens < 0 or any(bps < 0 for bps in royalties) or sum(royalties) > BPS:
+            raise UserError(
+                f"Model {use.asset_id} has negative tokens or royalties of {sum(royalties)}/10,000 in all",
+                fix="royalties along one lineage may not exceed the whole",
+            )
+    claimed = sum(credit.weight for credit in shares.credits)
+    if (
+        shares.unattributed < 0
+        or claimed + shares.unattributed != shares.total
+        or any(c.weight < 0 for c in shares.credits)
+    ):
+        raise UserError("The shares do not add up to their total", fix="compute them again with shares()")

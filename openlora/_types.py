@@ -170,9 +170,6 @@ class Replayer(Protocol):
     def vocab_size(self) -> int: ...
 
     @property
-    def vocab_size(self) -> int: ...
-
-    @property
     def stop_token_ids(self) -> tuple[int, ...]:
         """The base model's own end tokens."""
 

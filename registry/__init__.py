@@ -21,6 +21,7 @@ from ._cid import (
     digest_of,
     normalise_cid,
 )
+from ._connect import Connection
 from ._content import ActionContent, Payment, value_hash
 from ._dagcbor import decode, encode
 from ._hashing import (
@@ -78,6 +79,7 @@ __all__ = [
     "Batch",
     "BatchEntry",
     "BatchHeader",
+    "Connection",
     "ContentStore",
     "Domain",
     "Encoded",

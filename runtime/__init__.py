@@ -8,8 +8,10 @@ from ._outbox import ActionRow, BatchRow, Outbox, State
 from ._requests import PaidRequest, Receipt, request_of
 
 if TYPE_CHECKING:
+    from ._attribute import SpanAttributor, explain_action
     from ._batcher import Batcher
     from ._client import Client, Submit
+    from ._deploy import Registered, Service, deploy_agent, register_agent, span_index
     from ._operator import Attributor, Credit, Job, Operator, Runner
     from ._worker import LocalRunner, RayRunner, run_job
 
@@ -27,14 +29,28 @@ __all__ = [
     "PaidRequest",
     "RayRunner",
     "Receipt",
+    "Registered",
     "Runner",
+    "Service",
+    "SpanAttributor",
     "State",
     "Submit",
+    "deploy_agent",
+    "explain_action",
+    "register_agent",
     "request_of",
     "run_job",
+    "span_index",
 ]
 
 _LAZY = {
+    "SpanAttributor": "_attribute",
+    "explain_action": "_attribute",
+    "Registered": "_deploy",
+    "Service": "_deploy",
+    "deploy_agent": "_deploy",
+    "register_agent": "_deploy",
+    "span_index": "_deploy",
     "Batcher": "_batcher",
     "Client": "_client",
     "Submit": "_client",

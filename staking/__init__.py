@@ -1,1 +1,78 @@
-"""staking"""
+"""Stake, verification, challenges and votes: what keeps agents honest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._challenge import (
+        STATES,
+        Challenge,
+        Evidence,
+        Outcome,
+        build_evidence,
+        open_challenge,
+        prove_equivocation,
+    )
+    from ._juror import Juror, Vote
+    from ._stake import join_jury, leave_jury, stake, unstake, withdraw, withdraw_jury
+    from ._verify import Action, Check, ReplayerFor, Report, Verdict, fetch_action, generation_of, verify
+
+__all__ = [
+    "STATES",
+    "Action",
+    "Challenge",
+    "Check",
+    "Evidence",
+    "Juror",
+    "Outcome",
+    "ReplayerFor",
+    "Report",
+    "Verdict",
+    "Vote",
+    "build_evidence",
+    "fetch_action",
+    "generation_of",
+    "join_jury",
+    "leave_jury",
+    "open_challenge",
+    "prove_equivocation",
+    "stake",
+    "unstake",
+    "verify",
+    "withdraw",
+    "withdraw_jury",
+]
+
+_HOME = {
+    "_challenge": (
+        "STATES",
+        "Challenge",
+        "Evidence",
+        "Outcome",
+        "build_evidence",
+        "open_challenge",
+        "prove_equivocation",
+    ),
+    "_juror": ("Juror", "Vote"),
+    "_stake": ("join_jury", "leave_jury", "stake", "unstake", "withdraw", "withdraw_jury"),
+    "_verify": (
+        "Action",
+        "Check",
+        "ReplayerFor",
+        "Report",
+        "Verdict",
+        "fetch_action",
+        "generation_of",
+        "verify",
+    ),
+}
+_LAZY = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

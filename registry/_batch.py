@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ..errors import ContentError, UserError
-from ._blocks import Encoded, Getter, Reader, pack_items, unpack_items
+from ._blocks import Encoded, Getter, Reader, pack_items, parse_uint256, unpack_items
 from ._cid import Link, digest_of
 from ._dagcbor import decode
 from ._hashing import BatchHeader, address_word, payout_tree, record_leaf
@@ -122,16 +122,12 @@ class Batch:
                 raise read.fail("entries")
             entries.append(BatchEntry(item[0], str(item[1])))
         for item in unpack_items(read.raw("payouts"), get, cid):
-            if not isinstance(item, list) or len(item) != 2 or type(item[1]) is not str:
+            if not isinstance(item, list) or len(item) != 2:
                 raise read.fail("payouts")
-            account, amount = item
-            if (
-                not isinstance(account, bytes)
-                or len(account) != 20
-                or not (amount.isascii() and amount.isdigit())
-            ):
+            account, amount = item[0], parse_uint256(item[1])
+            if not isinstance(account, bytes) or len(account) != 20 or amount is None:
                 raise read.fail("payouts")
-            payouts.append(Payout(str(to_checksum_address(account)), int(amount)))
+            payouts.append(Payout(str(to_checksum_address(account)), amount))
         try:
             batch = cls(read.integer("agent_id"), read.integer("first_nonce"), entries, payouts)
         except UserError as error:

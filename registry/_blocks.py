@@ -15,7 +15,7 @@ from ..errors import ContentError, UserError
 from ._cid import CODECS, Link, cid_of, codec_of
 from ._dagcbor import decode, encode
 
-__all__ = ["MAX_BLOCK", "Encoded", "Getter", "Reader", "pack_bytes", "pack_items", "pack_value", "unpack_bytes",
+__all__ = ["MAX_BLOCK", "Encoded", "Getter", "Reader", "pack_bytes", "pack_items", "pack_value", "parse_uint256", "unpack_bytes",
            "unpack_items", "unpack_value"]  # fmt: skip
 
 MAX_BLOCK = 4096
@@ -166,6 +166,14 @@ def _leaves(packed: dict[str, Any], get: Getter, cid: str | None, limit: int) ->
             if len(below) > limit:
                 break
         links, depth = below, depth - 1
+
+
+def parse_uint256(value: Any) -> int | None:
+    """A decimal string as written by ``str(int)``; None for anything else."""
+    if not isinstance(value, str) or len(value) > 78 or not (value.isascii() and value.isdigit()):
+        return None
+    number = int(value)
+    return number if str(number) == value and number < 2**256 else None
 
 
 class Reader:

@@ -8,7 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import ContentError
-from ._blocks import Encoded, Getter, Reader, pack_items, pack_value, unpack_items, unpack_value
+from ._blocks import (
+    Encoded,
+    Getter,
+    Reader,
+    pack_items,
+    pack_value,
+    parse_uint256,
+    unpack_items,
+    unpack_value,
+)
 from ._cid import Link
 from ._dagcbor import decode, encode
 from ._hashing import address_word, authorization_nonce, payment_id, sha2
@@ -63,13 +72,13 @@ class Payment:
 
         keys = {"from", "to", "value", "valid_after", "valid_before", "signature", "salt"}
         read = Reader(block, "a payment", cid, keys)
-        value = read.text("value")
-        if not (value.isascii() and value.isdigit() and len(value) <= 78 and str(int(value)) == value):
+        value = parse_uint256(read.raw("value"))
+        if value is None:
             raise read.fail("value")
         return cls(
             client=str(to_checksum_address(read.octets("from", 20))),
             to=str(to_checksum_address(read.octets("to", 20))),
-            value=int(value),
+            value=value,
             valid_after=read.integer("valid_after", high=2**64 - 1),
             valid_before=read.integer("valid_before", high=2**64 - 1),
             signature=read.octets("signature", 65),

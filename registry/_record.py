@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Protocol, Self
 
 from ..errors import ContentError, UserError
+from ._blocks import parse_uint256
 from ._cid import Link, cid_of, digest_of
 from ._dagcbor import decode, encode
 from ._hashing import address_word, word
@@ -173,11 +174,9 @@ class _Struct:
                     raise ContentError(f"{cls._NAME}.{name} is not an address", cid=cid)
                 value = str(to_checksum_address(value))
             elif kind == "uint256":
-                if not isinstance(value, str) or not (
-                    value.isascii() and value.isdigit() and str(int(value)) == value
-                ):
+                value = parse_uint256(value)
+                if value is None:
                     raise ContentError(f"{cls._NAME}.{name} is not a decimal number", cid=cid)
-                value = int(value)
             elif kind != "bytes32" and type(value) is not int:
                 raise ContentError(f"{cls._NAME}.{name} is not an integer", cid=cid)
             values[field] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +109,9 @@ class Chain:
 
         ``value`` in wei. A call that would revert is refused before anything is signed, with the decoded
         error in ``revert``. The transaction is signed once for its nonce; after a lost connection only the
-        same bytes are broadcast again, so it can never happen twice. A ``ChainError`` with ``tx`` set and
-        code ``chain.pending`` means it may still be mined: look it up before sending anything again.
+        same bytes are broadcast again, so it can never happen twice. A ``ChainError`` with code
+        ``chain.pending`` means that the transaction ``tx`` may still be mined: look it up before sending
+        anything again. ``chain.replaced`` means that another program used the nonce.
         """
         base = {"from": signer.address, "value": value}
         if gas is None:
@@ -138,16 +140,15 @@ class Chain:
         for _ in range(_NONCE_ATTEMPTS):
             with nonces.lock:
                 nonce = nonces.choose(self.w3.eth.get_transaction_count(signer.address, "pending"))
-                signed = signer.sign_transaction({**transaction, "nonce": nonce, "chainId": self.chain_id})
+                numbered = {**transaction, "nonce": nonce, "chainId": self.chain_id}
+                signed = signer.sign_transaction(numbered)
                 tx_hash = "0x" + bytes(signed.hash).hex()
                 accepted = self._broadcast(bytes(signed.raw_transaction), tx_hash, what)
                 if accepted:
                     nonces.sent(nonce)
             if accepted:
                 try:
-                    return self._wait(
-                        bytes(signed.raw_transaction), tx_hash, transaction, signer.address, what
-                    )
+                    return self._wait(bytes(signed.raw_transaction), tx_hash, numbered, signer.address, what)
                 finally:
                     nonces.done()
             time.sleep(0.05)  # another program took this nonce; the bytes signed for it can never be mined
@@ -173,16 +174,18 @@ class Chain:
                     return self._known(tx_hash)
                 raise ChainError(f"The node refused {what}", why=_reason(error), tx=tx_hash) from None
             except ChainError as error:  # the connection failed: it may or may not have arrived
-                if attempt == _BROADCAST_ATTEMPTS - 1:
-                    raise ChainError(
-                        f"It is not known whether {what} was sent",
-                        why=error.why,
-                        fix=f"look up {tx_hash} before sending anything again",
-                        tx=tx_hash,
-                        code="chain.pending",
-                    ) from None
-                time.sleep(0.2 * 2**attempt)
-        return False
+                lost = error
+            with suppress(ChainError):
+                if self._known(tx_hash):
+                    return True
+            time.sleep(0.2 * 2**attempt)
+        raise ChainError(
+            f"It is not known whether {what} was sent",
+            why=lost.why,
+            fix=f"look up {tx_hash} before sending anything again",
+            tx=tx_hash,
+            code="chain.pending",
+        )
 
     def _known(self, tx_hash: str) -> bool:
         from web3.exceptions import TransactionNotFound
@@ -197,13 +200,25 @@ class Chain:
         from web3.exceptions import TransactionNotFound
 
         deadline, pause, rebroadcast = time.monotonic() + self.timeout, 0.005, time.monotonic() + 5
+        nonce, used_up = transaction["nonce"], False
         while True:
             try:
                 receipt = self.w3.eth.get_transaction_receipt(tx_hash)  # type: ignore[arg-type]
                 break
             except TransactionNotFound:
                 why = f"it was not mined within {self.timeout:.0f} s"
+                if used_up:  # already on the last look, so the receipt did not come in between
+                    raise ChainError(
+                        f"{what} was replaced by another transaction",
+                        why=f"another program sends from {sender} and took nonce {nonce}",
+                        fix="use one program per key; nothing was done, so it may be sent again",
+                        tx=tx_hash,
+                        code="chain.replaced",
+                    ) from None
+                used_up = self.w3.eth.get_transaction_count(sender, "latest") > nonce  # type: ignore[arg-type]
             except ChainError as error:
+                if error.code != "chain.unreachable":
+                    raise
                 why = error.why
             if time.monotonic() > deadline:
                 raise ChainError(

@@ -5,7 +5,9 @@ Importing this pulls in neither vLLM nor Ray nor torch; they load with the first
 
 from __future__ import annotations
 
-from ._adapters import AdapterStore, Limits, RegistryEntry
+from ._adapters import AdapterStore, Limits, LocalRegistry, RegistryEntry
+from ._calibrate import Calibration, calibrate
+from ._connected import fetch_base, open_adapters, pool_config, replayer_for
 from ._engine import AdapterSource, Engine, EngineStats
 from ._pool import EnginePool, PoolConfig
 from ._sampler import choose, deficit, gumbel
@@ -40,7 +42,9 @@ __all__ = [
     "Generation",
     "GenerationRequest",
     "Generator",
+    "Calibration",
     "Limits",
+    "LocalRegistry",
     "PoolConfig",
     "RegistryEntry",
     "Replay",
@@ -48,10 +52,15 @@ __all__ = [
     "Sampling",
     "Timings",
     "Tolerance",
+    "calibrate",
     "choose",
     "deficit",
+    "fetch_base",
     "gumbel",
+    "open_adapters",
+    "pool_config",
     "replay",
+    "replayer_for",
     "tolerance_for",
     "vote",
 ]

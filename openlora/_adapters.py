@@ -15,7 +15,7 @@ from ..errors import ContentError, OpenLedgerError, UserError
 from ..registry import AssetRef, ContentStore, digest_of, normalise_cid, path_cid
 from ._types import AdapterRef
 
-__all__ = ["ADAPTER", "AdapterStore", "Limits", "RegistryEntry"]
+__all__ = ["ADAPTER", "AdapterStore", "Limits", "LocalRegistry", "RegistryEntry"]
 
 ADAPTER = 3
 """``AssetRegistry``'s kind of an adapter."""
@@ -75,6 +75,32 @@ class Limits:
 class _Shape:
     rank: int
     layers: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    cid: str
+    parents: tuple[int, ...]
+    kind: int = ADAPTER
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRegistry:
+    """Stands in for the chain in a local run: exactly these adapters, all of one base. Picklable."""
+
+    adapters: tuple[AdapterRef, ...]
+    base: AssetRef
+
+    def __call__(self, asset_id: int) -> RegistryEntry:
+        for adapter in self.adapters:
+            if adapter.asset_id == asset_id:
+                return _Local(adapter.cid, (self.base.asset_id,))
+        raise UserError(
+            f"Asset {asset_id} is not registered",
+            why="this is a local run over " + _list([adapter.asset_id for adapter in self.adapters]),
+            fix="add it to the local registry, or connect to a chain",
+        )
 
 
 class AdapterStore:

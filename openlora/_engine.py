@@ -6,23 +6,19 @@ calls may be made from any thread; each waits only for its own request.
 
 from __future__ import annotations
 
-import itertools
-import queue
-import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from ..errors import EngineError, OpenLedgerError, UserError
+from ..errors import EngineError, UserError
 from ..registry import clip_logprob
 from . import _vllm
 from ._adapters import Limits
+from ._loop import Answer, Job, Loop, NotANumberError
 from ._sampler import deficit
 from ._types import (
     LENGTH,
@@ -33,7 +29,6 @@ from ._types import (
     Generation,
     GenerationRequest,
     Sampling,
-    Timings,
 )
 
 __all__ = ["AdapterSource", "Engine", "EngineStats"]
@@ -66,29 +61,13 @@ class EngineStats:
     rss_bytes: int = 0
 
 
-@dataclass(slots=True)
-class _Job:
-    prompt: list[int]
-    params: Any
-    adapter: AdapterRef | None
-    directory: Path | None
-    finish: Callable[[Any, _Job], Any]
-    future: Future[Any] = field(default_factory=Future)
-    id: str = ""
-    submitted: float = field(default_factory=time.perf_counter)
-    started: float = 0.0
-    again: bool = False
-
-    def timings(self) -> Timings:
-        return Timings(self.started - self.submitted, time.perf_counter() - self.started)
-
-
 class Engine:
     """Generates and replays under one base model and any adapter of ``adapters``.
 
     ``base`` is a directory or a Hugging Face name, ``base_asset`` its on-chain asset where it has one.
     ``engine`` are vLLM's engine arguments under vLLM's own names; what is left out gets defaults for a
-    small machine on CPU and vLLM's own on GPU. ``timeout`` bounds every call, in seconds.
+    small machine on CPU and vLLM's own on GPU. ``timeout`` bounds every call, in seconds; after
+    ``patience`` seconds a request whose adapter finds no free slot stops younger ones from passing it.
 
     Raises ``UserError`` for arguments vLLM refuses and ``EngineError`` when it fails to start. After a
     failure inside vLLM every call raises ``EngineError`` and ``dead`` is true: make a new process.
@@ -102,32 +81,19 @@ class Engine:
         adapters: AdapterSource | None = None,
         engine: Mapping[str, Any] | None = None,
         timeout: float = 600.0,
+        patience: float = 1.0,
     ) -> None:
         self.base, self.base_asset, self.timeout = str(base), base_asset, timeout
         self._adapters = adapters
-        self._inbox: queue.SimpleQueue[_Job | str | None] = queue.SimpleQueue()
-        self._jobs: dict[str, _Job] = {}
-        self._ids = itertools.count()
-        self._adapter_ids: dict[str, int] = {}
-        self._death: EngineError | None = None
-        self._closed = False
-        self._lock = threading.Lock()
-        self._requests = self._prompt_tokens = self._output_tokens = 0
-        self._busy = 0.0
-        self._salt = 0
+        self._output_tokens = 0
         self._tokenizer: Any = None
-
         started = time.perf_counter()
-        ready: Future[_vllm.Facts] = Future()
-        self._thread = threading.Thread(
-            target=self._run, args=(dict(engine or {}), ready), name="openlora-engine", daemon=True
-        )
-        self._thread.start()
-        self._facts = ready.result()
+        self._loop = Loop(self.base, dict(engine or {}), patience)
+        self._start_seconds = time.perf_counter() - started
+        self._facts = self._loop.facts
         self._limits = Limits(
             base_asset, self._facts.max_lora_rank, self._facts.lora_modules, self._facts.layers
         )
-        self._start_seconds = time.perf_counter() - started
 
     # What it is
 
@@ -160,7 +126,7 @@ class Engine:
     @property
     def dead(self) -> bool:
         """Whether vLLM failed; nothing can be asked of this engine any more."""
-        return self._death is not None
+        return self._loop.dead
 
     def stats(self) -> EngineStats:
         import psutil
@@ -168,11 +134,11 @@ class Engine:
         return EngineStats(
             engine_class=self.engine_class,
             start_seconds=self._start_seconds,
-            requests=self._requests,
-            prompt_tokens=self._prompt_tokens,
+            requests=self._loop.requests,
+            prompt_tokens=self._loop.prompt_tokens,
             output_tokens=self._output_tokens,
-            busy_seconds=self._busy,
-            adapters=tuple(self._adapter_ids),
+            busy_seconds=self._loop.busy,
+            adapters=tuple(self._loop.adapters),
             rss_bytes=psutil.Process().memory_info().rss,
         )
 
@@ -186,7 +152,12 @@ class Engine:
         """
         return self._wait(self.submit(request))
 
-    def submit(self, request: GenerationRequest) -> Future[Generation]:
+    def generate_many(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        """All of them at once, in order. The first failure is raised."""
+        futures = [self.submit(request) for request in requests]
+        return [self._wait(future) for future in futures]
+
+    def submit(self, request: GenerationRequest) -> Answer[Generation]:
         """As ``generate``, but returns at once; refusals are raised here, failures come with the result."""
         sampling, prompt = request.sampling, list(request.prompt)
         sampling.check()
@@ -203,7 +174,7 @@ class Engine:
         self._check_tokens(sampling.stop_token_ids or (), "stop token", empty=True)
         params = _vllm.generate_params(sampling, request.seed)
 
-        def finish(output: Any, job: _Job) -> Generation:
+        def finish(output: Any, job: Job) -> Generation:
             completion = output.outputs[0]
             if completion.finish_reason not in ("stop", "length"):
                 raise EngineError(f"The engine ended a generation by {completion.finish_reason!r}")
@@ -288,10 +259,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop the thread and fail whatever still waits. The memory is freed when the process ends."""
-        if not self._closed:
-            self._closed = True
-            self._inbox.put(None)
-            self._thread.join(timeout=30)
+        self._loop.close()
 
     # Requests that read the distribution
 
@@ -304,7 +272,7 @@ class Engine:
         self._check_tokens([*prompt, *tokens], "prompt")
         self._check_length(len(prompt), len(tokens))
 
-        def finish(output: Any, _: _Job) -> list[tuple[int, int, float]]:
+        def finish(output: Any, _: Job) -> list[tuple[int, int, float]]:
             flat = output.prompt_logprobs
             rows = []
             for start in flat.start_indices[len(prompt) : len(prompt) + len(tokens)]:
@@ -319,18 +287,18 @@ class Engine:
 
         return self._wait(self._submit([*prompt, *tokens], _vllm.prefill_params(int(best)), adapter, finish))
 
-    def _distribution(self, prefix: list[int], adapter: AdapterRef | None) -> Future[np.ndarray[Any, Any]]:
+    def _distribution(self, prefix: list[int], adapter: AdapterRef | None) -> Answer[np.ndarray[Any, Any]]:
         """All raw logprobs after ``prefix``: float32 (vocabulary,)."""
         self._check_tokens(prefix, "prompt")
         # vLLM has room for one token more than max_model_len: the prefix may be a whole context.
         self._check_length(len(prefix) - 1, 1)
 
-        def finish(output: Any, _: _Job) -> np.ndarray[Any, Any]:
+        def finish(output: Any, _: Job) -> np.ndarray[Any, Any]:
             flat = output.outputs[0].logprobs
             values = np.full(self.vocab_size, -np.inf, dtype=np.float32)
             values[np.asarray(flat.token_ids)] = np.asarray(flat.logprobs, dtype=np.float32)
             if np.isnan(values).any():
-                raise _NotANumberError
+                raise NotANumberError
             return values
 
         return self._submit(prefix, _vllm.distribution_params(), adapter, finish)
@@ -365,8 +333,8 @@ class Engine:
     # The engine's thread
 
     def _submit(
-        self, prompt: list[int], params: Any, adapter: AdapterRef | None, finish: Callable[[Any, _Job], T]
-    ) -> Future[T]:
+        self, prompt: list[int], params: Any, adapter: AdapterRef | None, finish: Callable[[Any, Job], T]
+    ) -> Answer[T]:
         directory = None
         if adapter is not None:
             if self._adapters is None:
@@ -376,170 +344,21 @@ class Engine:
                     fix="start it with adapters=AdapterStore(...)",
                 )
             directory = self._adapters.fetch(adapter, self._limits)
-        job = _Job(prompt, params, adapter, directory, finish, id=str(next(self._ids)))
-        with self._lock:
-            if self._death is not None:
-                raise self._death
-            if self._closed:
-                raise EngineError("This engine was closed", fix="start a new one")
-            self._inbox.put(job)
-        return job.future
+        return self._loop.submit(prompt, params, adapter, directory, finish)
 
-    def _wait(self, future: Future[T]) -> T:
-        try:
-            return future.result(self.timeout)
-        except FutureTimeout:
-            for key, job in list(self._jobs.items()):
-                if job.future is future:
-                    self._inbox.put(key)
-            raise EngineError(
-                f"The engine gave no answer in {self.timeout:g} seconds",
-                why="it is overloaded or stuck",
-                fix="retry, ask for fewer tokens, or raise the timeout",
-            ) from None
-
-    def _run(self, arguments: dict[str, Any], ready: Future[_vllm.Facts]) -> None:
-        try:
-            llm, facts = _vllm.start(self.base, arguments)
-        except OpenLedgerError as error:
-            self._death = EngineError(str(error))
-            ready.set_exception(error)
-            return
-        except BaseException as error:  # noqa: BLE001 - vLLM also ends a failed start by SystemExit
-            self._death = EngineError("vLLM did not start", why=_vllm.reason(error), fix=_vllm.START_FIX)
-            self._death.__cause__ = error
-            ready.set_exception(self._death)
-            return
-        ready.set_result(facts)
-        try:
-            while self._serve(llm):
-                pass
-            self._die(EngineError("This engine was closed", fix="start a new one"))
-        except BaseException as error:  # noqa: BLE001 - every caller must learn of it
-            death = EngineError(
-                "The engine failed and cannot go on",
-                why=_vllm.reason(error),
-                fix="start a new engine and retry",
-            )
-            death.__cause__ = error
-            self._die(death)
-
-    def _serve(self, llm: Any) -> bool:
-        """Admit what waits, then one step. False once closed."""
-        busy = llm.has_unfinished_requests()
-        while True:
-            try:
-                item = self._inbox.get(block=not busy)
-            except queue.Empty:
-                break
-            if item is None:
-                return False
-            if isinstance(item, str):
-                if self._jobs.pop(item, None) is not None:
-                    llm.abort_request([item])
-                    self._clear(llm)
-            else:
-                busy = self._admit(llm, item) or busy
-        began = time.perf_counter()
-        outputs = llm.step()
-        self._busy += time.perf_counter() - began
-        for output in outputs:
-            job = self._jobs.pop(output.request_id, None) if output.finished else None
-            if job is not None:
-                self._finish(llm, job, output)
-        return True
-
-    def _finish(self, llm: Any, job: _Job, output: Any) -> None:
-        try:
-            job.future.set_result(job.finish(output, job))
-        except _NotANumberError:
-            self._clear(llm)
-            if job.again:
-                job.future.set_exception(
-                    EngineError(
-                        "The model's output is not a number",
-                        why="the base model's or the adapter's weights overflow",
-                        fix="use another adapter, or a wider dtype",
-                    )
-                )
-            else:
-                # It may be a victim of another's leavings in a block of the cache.
-                job.again = True
-                self._inbox.put(job)
-        except Exception as error:  # noqa: BLE001 - one bad answer must not stop the others
-            job.future.set_exception(error)
-
-    def _clear(self, llm: Any) -> None:
-        """Clean the KV cache after NaN. vLLM masks what lies in a reused block by multiplying with 0, and
-        0 · NaN is NaN: without this, one adapter that overflows spoils everyone's later requests. Runs
-        between two steps, so before a freed block can be given away. The salt retires cached prefixes."""
-        _vllm.clear_not_a_number(llm)
-        self._salt += 1
-
-    def _admit(self, llm: Any, job: _Job) -> bool:
-        try:
-            lora = self._lora(llm, job.adapter, job.directory) if job.adapter and job.directory else None
-            prompt = {"prompt_token_ids": job.prompt, "cache_salt": str(self._salt)}
-            llm.add_request(job.id, prompt, job.params, lora_request=lora)
-        except Exception as error:  # noqa: BLE001 - vLLM refuses one request with any of a dozen classes
-            refusal = error
-            if not isinstance(error, OpenLedgerError):
-                refusal = EngineError("vLLM refused the request", why=_vllm.reason(error))
-                refusal.__cause__ = error
-            job.future.set_exception(refusal)
-            return False
-        job.started = time.perf_counter()
-        self._jobs[job.id] = job
-        self._requests += 1
-        self._prompt_tokens += len(job.prompt)
-        return True
-
-    def _lora(self, llm: Any, adapter: AdapterRef, directory: Path) -> Any:
-        """The adapter as vLLM names it. Its first load happens here, where a failure costs one request;
-        inside a step it would end the engine."""
-        known = self._adapter_ids.get(adapter.cid)
-        request = _vllm.lora_request(adapter.cid, known or len(self._adapter_ids) + 1, directory)
-        # Only when it is absent: vLLM's add_lora always takes a slot, and may evict a hot adapter from it.
-        if known is None or known not in llm.list_loras():
-            try:
-                llm.add_lora(request)
-            except Exception as error:
-                raise UserError(
-                    f"Adapter {adapter.asset_id} was refused",
-                    why=f"vLLM cannot load {adapter.cid}: {_vllm.reason(error)}",
-                    fix="check that it was trained on this base model",
-                ) from error
-            self._adapter_ids[adapter.cid] = request.lora_int_id
-        return request
-
-    def _die(self, death: EngineError) -> None:
-        with self._lock:
-            self._death = death
-        jobs = list(self._jobs.values())
-        while True:
-            try:
-                item = self._inbox.get_nowait()
-            except queue.Empty:
-                break
-            if isinstance(item, _Job):
-                jobs.append(item)
-        for job in jobs:
-            job.future.set_exception(death)
+    def _wait(self, answer: Answer[T]) -> T:
+        return self._loop.wait(answer, self.timeout)
 
 
-class _NotANumberError(Exception):
-    """The logits of a request hold NaN."""
-
-
-def _first_token(output: Any, _: _Job) -> int:
+def _first_token(output: Any, _: Job) -> int:
     completion = output.outputs[0]
     if completion.logprobs.logprobs[0] != completion.logprobs.logprobs[0]:
-        raise _NotANumberError
+        raise NotANumberError
     return int(completion.token_ids[0])
 
 
 def _integers(nats: Any) -> list[int]:
     values = [float(value) for value in nats]
     if any(value != value for value in values):
-        raise _NotANumberError
+        raise NotANumberError
     return [clip_logprob(value) for value in values]

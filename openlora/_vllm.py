@@ -76,6 +76,7 @@ class Facts:
     vocab_size: int
     max_model_len: int
     stop_token_ids: tuple[int, ...]
+    max_loras: int
     max_lora_rank: int
     lora_modules: frozenset[str]
     layers: dict[str, tuple[int, int]] | None
@@ -148,6 +149,7 @@ def start(base: str, arguments: dict[str, Any]) -> tuple[Any, Facts]:
         # One token less than vLLM's: scoring a full context feeds all of it and still decodes one.
         max_model_len=int(model.max_model_len) - 1,
         stop_token_ids=_stops(model),
+        max_loras=int(config.lora_config.max_loras),
         max_lora_rank=int(config.lora_config.max_lora_rank),
         lora_modules=frozenset(merged["lora_target_modules"]),
         layers=_layers(model.hf_config),

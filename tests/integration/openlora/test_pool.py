@@ -6,7 +6,7 @@ import os
 import pickle
 import shutil
 import signal
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -166,17 +166,63 @@ def test_a_killed_replica_comes_back_and_the_call_is_made_again(pool: EnginePool
 
 def test_an_engine_that_fails_is_replaced(pool: EnginePool, tiny: Tiny) -> None:
     def sabotage(replica: object) -> int:
-        from openledger.openlora import _vllm  # noqa: F401 - the engine's own process
-
-        engine = replica._engine  # type: ignore[attr-defined]
-        engine._inbox.put(object())  # nothing the loop knows: it ends as if vLLM had raised
+        replica._engine._loop._admit = None  # type: ignore[attr-defined] # the loop ends, as if vLLM had raised
         return os.getpid()
 
     before = pool.generate(ask(None)).tokens
     process = ray.get(pool._replicas[0].__ray_call__.remote(sabotage), timeout=60)
-    time.sleep(0.2)
     assert pool.generate(ask(None)).tokens == before
     assert ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=60) != process
+
+
+def test_a_cold_adapter_is_served_while_as_many_hot_ones_as_slots_keep_coming(
+    pool: EnginePool, tiny: Tiny
+) -> None:
+    # Two slots, two adapters that always have work: vLLM's own scheduler never lets a third one in.
+    served, stop = [0, 0], threading.Event()
+
+    def keep_asking(which: int) -> None:
+        while not stop.is_set():
+            pool.generate(ask(tiny.adapters["ab"[which % 2]], 100))
+            served[which % 2] += 1
+
+    hot = [threading.Thread(target=keep_asking, args=(number,)) for number in range(12)]
+    for thread in hot:
+        thread.start()
+    try:
+        made = pool.generate(ask(tiny.adapters["c"], 100))
+    finally:
+        stop.set()
+        for thread in hot:
+            thread.join()
+    assert len(made.tokens) == 100
+    assert min(served) > 0
+
+
+def test_a_request_that_takes_too_long_is_dropped_and_its_neighbours_go_on(
+    pool: EnginePool, tiny: Tiny
+) -> None:
+    def hurry(replica: object, seconds: float) -> float:
+        engine = replica._engine  # type: ignore[attr-defined]
+        before, engine.timeout = engine.timeout, seconds
+        return float(before)
+
+    def running(replica: object) -> int:
+        loop = replica._engine._loop  # type: ignore[attr-defined]
+        return len(loop._running) + len(loop._waiting)
+
+    other = [ask(adapter, 240) for adapter in tiny.adapters.values()]
+    alone = [pool.generate(request).tokens for request in other]
+    sent = [pool._send(None, "generate", request) for request in other]
+    while ray.get(pool._replicas[0].__ray_call__.remote(running), timeout=60) < len(other):
+        pass
+    patient = ray.get(pool._replicas[0].__ray_call__.remote(hurry, 0.02), timeout=60)
+    with pytest.raises(EngineError, match=r"no answer in 0\.02 seconds"):
+        pool.generate(ask(tiny.adapters["a"], 200))
+    ray.get(pool._replicas[0].__ray_call__.remote(hurry, patient), timeout=60)
+    assert [ray.get(reference, timeout=60).tokens for reference in sent] == alone
+    assert pool.generate(ask(None)).tokens
+    assert ray.get(pool._replicas[0].__ray_call__.remote(running), timeout=60) == 0
 
 
 def test_a_pool_that_does_not_restart_says_that_its_replica_died(tiny: Tiny) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._load import MAX_TEXT, load, shipped, shipped_names
 from ._model import Datanet, Fact, Row
 from ._publish import MAX_ROWS, assign, contribution_leaf, contribution_tree, fetch, publish
+from ._sources import source_rows
 from ._validate import DUPLICATE_JACCARD, Problem, accepted, similarity, validate
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "shipped",
     "shipped_names",
     "similarity",
+    "source_rows",
     "validate",
 ]

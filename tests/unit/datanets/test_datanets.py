@@ -25,6 +25,7 @@ from openledger.datanets import (
     shipped,
     shipped_names,
     similarity,
+    source_rows,
     validate,
 )
 from openledger.errors import ContentError, UserError
@@ -252,3 +253,13 @@ def test_publish_links_the_version_before(store: LocalStore) -> None:
     first = publish(shipped("audit_findings"), store)
     second = publish(shipped("environmental_sensing"), store, previous=first)
     assert decode(store.get(second), second)["previous"] == first
+
+
+def test_source_rows_keep_the_order_of_acceptance(store: LocalStore) -> None:
+    first, second = shipped("audit_findings"), shipped("environmental_sensing")
+    published = fetch(store, publish(first, store, accounts=ACCOUNTS))
+    rows = source_rows([published, second])
+    assert [r.accepted for r in rows] == list(range(48))
+    assert {r.datanet for r in rows} == {published.cid, "environmental_sensing"}
+    assert rows[0].contributor == ACCOUNTS["marlow"]
+    assert rows[24].row == second.rows[0].row

@@ -1,0 +1,80 @@
+"""Build a directory once: a lock against doing the work twice, a rename so that a half-built one is never seen."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import UserError
+
+__all__ = ["build_once", "content_digest", "file_digest"]
+
+
+def build_once(cache_dir: Path, name: str, build: Callable[[Path], None]) -> Path:
+    """``cache_dir/name``, made by ``build(empty directory)`` if it is absent.
+
+    Concurrent callers, also in other processes, wait for the first one. A crash leaves only a ``tmp-`` directory,
+    which the next build removes.
+    """
+    final = cache_dir / name
+    if final.is_dir():
+        return final
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"Cannot create the cache {cache_dir}",
+            why=str(error),
+            fix="set OPENLEDGER_CACHE to a writable folder",
+        ) from error
+    with _locked(cache_dir / f".{name}.lock"):
+        if final.is_dir():
+            return final
+        for stale in cache_dir.glob(f"tmp-{name}-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=f"tmp-{name}-", dir=cache_dir))
+        try:
+            build(work)
+            work.chmod(0o755)
+            os.replace(work, final)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {final}",
+                why=str(error),
+                fix="free disk space or set OPENLEDGER_CACHE elsewhere",
+            ) from error
+        finally:
+            if work.exists():
+                shutil.rmtree(work, ignore_errors=True)
+    return final
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+def content_digest(folder: Path) -> str:
+    """sha2-256 (hex) over a directory's file names and bytes, in name order; hidden files are left out."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        name = path.relative_to(folder).as_posix().encode()
+        digest.update(len(name).to_bytes(4, "big") + name + bytes.fromhex(file_digest(path)))
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha2-256 (hex) of one file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

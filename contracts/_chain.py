@@ -272,8 +272,8 @@ class Chain:
             end = min(start + step - 1, last)
             try:
                 found = self._logs(event, start, end, where)
-            except ChainError:
-                if step == 1:
+            except ChainError as error:
+                if step == 1 or error.code == "chain.unreachable":
                     raise
                 step = max(step // 4, 1)
                 continue

@@ -62,7 +62,7 @@ from ._record import (
     sign_digest,
 )
 from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
-from .store import ContentStore, IpfsStore, LocalStore, open_store, path_cid
+from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
 
 __all__ = [
     "CODECS",
@@ -126,6 +126,8 @@ __all__ = [
     "digest_of",
     "encode",
     "evidence_hash",
+    "export_car",
+    "import_car",
     "keccak",
     "manifest_leaf",
     "normalise_cid",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._base import ContentStore
+from ._car import export_car, import_car
 from ._ipfs import IpfsStore
 from ._local import LocalStore
 from ._unixfs import path_cid
@@ -12,7 +13,7 @@ from ._unixfs import path_cid
 if TYPE_CHECKING:
     from ...settings import Settings
 
-__all__ = ["ContentStore", "IpfsStore", "LocalStore", "open_store", "path_cid"]
+__all__ = ["ContentStore", "IpfsStore", "LocalStore", "export_car", "import_car", "open_store", "path_cid"]
 
 
 def open_store(settings: Settings | None = None) -> ContentStore:

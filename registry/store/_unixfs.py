@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 from ...errors import ContentError, UserError
 from .._cid import CODECS, cid_bytes, cid_from_bytes, cid_of, codec_of
 
-__all__ = ["add_path", "fetch_path", "path_cid"]
+__all__ = ["add_path", "fetch_path", "links_of", "path_cid", "varint"]
 
 CHUNK = 256 * 1024
 WIDTH = 174
@@ -247,7 +247,13 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             raise ValueError("a number is too long")
 
 
-def _varint(value: int) -> bytes:
+def links_of(block: bytes, cid: str) -> list[str]:
+    """The CIDs a dag-pb block links to. Raises ``ContentError`` for a malformed one."""
+    return [link.cid for link in _decode(block, cid)[2]]
+
+
+def varint(value: int) -> bytes:
+    """An unsigned LEB128 number."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
@@ -257,8 +263,8 @@ def _varint(value: int) -> bytes:
 
 
 def _varint_field(number: int, value: int) -> bytes:
-    return bytes((number << 3,)) + _varint(value)
+    return bytes((number << 3,)) + varint(value)
 
 
 def _bytes_field(number: int, value: bytes) -> bytes:
-    return bytes((number << 3 | 2,)) + _varint(len(value)) + value
+    return bytes((number << 3 | 2,)) + varint(len(value)) + value

@@ -1,0 +1,108 @@
+"""Records hashed here, anchored, proved, finalised and paid there: one batch through the real contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from openledger.contracts import Devnet, deploy
+from openledger.errors import ChainError
+from openledger.registry import (
+    ActionRecord,
+    Agents,
+    AssetRef,
+    Batch,
+    BatchEntry,
+    Ledger,
+    LocalStore,
+    Manifest,
+    Payment,
+    Payout,
+    ReplayClass,
+    SeedSource,
+    SignedRecord,
+    Split,
+    Status,
+    cid_from_digest,
+    cid_of,
+    encode,
+)
+
+FEE = 10**18
+COUNT = 5
+
+
+@pytest.fixture(scope="module")
+def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    with Devnet.start(tmp_path_factory.mktemp("home")) as devnet:
+        yield devnet
+
+
+def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path: Path) -> None:
+    chain = devnet.connect()
+    operator, client, key = devnet.accounts[1], devnet.accounts[2], Account.create()
+    contracts = deploy(chain, devnet.accounts[0], tmp_path)
+    store = LocalStore(tmp_path / "content")
+    agents, ledger, payer = (
+        Agents(contracts, store),
+        Ledger(contracts, operator),
+        Ledger(contracts, client),
+    )
+    agent_id = agents.register(operator, "Auditor", "Finds bugs")
+    ledger.wrap(1000 * FEE)
+    ledger.approve(contracts.address("StakeVault"), 1000 * FEE)
+    ledger.send(contracts.vault.functions.deposit(agent_id, 1000 * FEE))
+    manifest = Manifest(
+        "Auditor", [AssetRef(1, cid_of(b"model"))], [], [], "v1", Split(10_000, 0, 0, 0), "cpu", bytes(32)
+    )
+    epoch = agents.open_epoch(operator, agent_id, key.address, manifest)
+
+    payer.wrap(COUNT * FEE)
+    escrow, records = ledger.escrow_of(agent_id), []
+    for nonce in range(COUNT):
+        request_hash = bytes((nonce + 1,)) * 32
+        draft = Payment(client.address, escrow, FEE, 0, chain.now() + 3600, bytes(65), bytes((nonce,)) * 32)
+        payment = payer.authorize(client, draft, draft.nonce(agent_id, request_hash))
+        assert ledger.payment_signer(payment, agent_id, request_hash) == client.address
+        ledger.collect(payment, payment.nonce(agent_id, request_hash))
+        content = cid_of(encode({"action": nonce}))
+        record = ActionRecord(
+            agent_id, nonce, epoch, client.address, payment.payment_id(agent_id, request_hash), Status.OK, request_hash,
+            bytes(32), bytes(32), bytes(32), FEE, ReplayClass.EXACT_TOLERANCE, SeedSource.CLIENT, chain.now() + 3600,
+            bytes(32),
+        )  # fmt: skip
+        signed = SignedRecord.make(record, key, agents.domain, cid_from_digest(bytes(32)))
+        assert signed.signer() == agents.current_epoch(agent_id).record_key
+        assert content != signed.cid
+        records.append(BatchEntry(record.struct_hash(), store.put(signed.encode())))
+    assert ledger.balance(escrow) == COUNT * FEE
+
+    people = [Account.create().address for _ in range(3)]
+    payouts = [Payout(people[0], 3 * FEE), Payout(people[1], FEE + 1), Payout(people[2], FEE - 1)]
+    batch = Batch(agent_id, 0, records, payouts)
+    store.put_blocks(batch.encoded.blocks)
+    header = ledger.anchor(batch, epoch)
+    assert header == batch.header(epoch, header.anchored_at)
+    assert bytes(chain.call(contracts.log.functions.headerHashAt(agent_id, 0))) == header.hash()
+
+    # Anyone finds struct hashes and payouts again from the chain and the store alone.
+    found = Batch.decode(cid_from_digest(ledger.anchored(agent_id, 0).batch_digest), store.get)
+    assert found.header(epoch, header.anchored_at) == header
+    for nonce in range(COUNT):
+        proof = found.record_proof(nonce)
+        assert ledger.includes(header, found.entries[nonce].struct_hash, nonce, proof)
+        assert not ledger.includes(header, found.entries[nonce].struct_hash, (nonce + 1) % COUNT, proof)
+        assert not ledger.includes(header, bytes(32), nonce, proof)
+
+    with pytest.raises(ChainError, match="WindowOpen"):
+        ledger.finalize(header)
+    chain.advance(ledger.challengeable_until(header) - chain.now() + 1)
+    ledger.finalize(header)
+    for index in range(len(payouts)):
+        ledger.claim(header, found, index)
+        ledger.claim(header, found, index)  # paid once
+    assert [ledger.balance(person) for person in people] == [payout.amount for payout in payouts]
+    assert ledger.balance(escrow) == 0

@@ -129,9 +129,24 @@ def read_row(value: Any, where: str) -> Row:
 
 
 def _fact(value: Any, text: str, where: str) -> Fact:
-    if not isinstance(value, dict) or set(value) != {"question", "paraphrase", "answer"}:
-        raise UserError(f"{where} does not follow the schema", fix="give question, paraphrase and answer")
-    fact = Fact(**{key: _text(value[key], where, key, 600) for key in ("question", "paraphrase", "answer")})
+    needed = {"question", "paraphrase", "answer"}
+    if not isinstance(value, dict) or not needed <= set(value) <= needed | {"also"}:
+        raise UserError(
+            f"{where} does not follow the schema", fix="give question, paraphrase, answer, perhaps also"
+        )
+    also = value.get("also", [])
+    if not isinstance(also, list):
+        raise UserError(f"{where}: also is not a list", fix="give a list of more wordings of the question")
+    fact = Fact(
+        **{key: _text(value[key], where, key, 600) for key in sorted(needed)},
+        also=tuple(_text(wording, where, "also", 600) for wording in also),
+    )
+    if fact.paraphrase in (fact.question, *fact.also):
+        raise UserError(
+            f"{where}: the paraphrase is trained on",
+            why="it measures how a wording nobody trained is answered",
+            fix="ask the same in other words",
+        )
     if fact.answer not in text:
         raise UserError(
             f"{where}: the answer does not stand in the row's text",

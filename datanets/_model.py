@@ -19,6 +19,8 @@ class Fact:
     paraphrase: str
     """The same question in words that are never trained on."""
     answer: str
+    also: tuple[str, ...] = ()
+    """More wordings of the question, trained on; they let the fact answer to wordings nobody thought of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Row:
             "licence": self.licence,
             "text": self.text,
             "facts": [
-                {"question": f.question, "paraphrase": f.paraphrase, "answer": f.answer} for f in self.facts
+                {"question": f.question, "paraphrase": f.paraphrase, "answer": f.answer, "also": list(f.also)}
+                for f in self.facts
             ],
         }
 
@@ -73,8 +76,17 @@ class Datanet:
         return assign(self, accounts)
 
     def questions(self) -> list[tuple[str, str]]:
-        """(question, answer) of every fact: what an adapter is trained on."""
+        """(question, answer) of every fact."""
         return [(fact.question, fact.answer) for row in self.rows for fact in row.facts]
+
+    def trained(self) -> list[tuple[str, str]]:
+        """(question, answer) of every fact in every wording an adapter is trained on."""
+        return [
+            (wording, fact.answer)
+            for row in self.rows
+            for fact in row.facts
+            for wording in (fact.question, *fact.also)
+        ]
 
     def paraphrases(self) -> list[tuple[str, str]]:
         """(paraphrase, answer) of every fact: never trained on."""
@@ -84,7 +96,10 @@ class Datanet:
         """sha2-256 (hex) of everything training reads. Handles and addresses are not part of it, so that
         publishing a datanet does not change the adapter."""
         return _digest(
-            [[row.text, [[fact.question, fact.answer] for fact in row.facts]] for row in self.rows]
+            [
+                [row.text, [[fact.question, fact.answer, *fact.also] for fact in row.facts]]
+                for row in self.rows
+            ]
         )
 
 

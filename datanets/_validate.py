@@ -84,10 +84,11 @@ def _facts(row: Row, asked: dict[str, str]) -> list[Problem]:
         ]
     problems = []
     for fact in row.facts:
-        if fact.question in asked:
-            what = f"asks {fact.question!r} again, after row {asked[fact.question]}"
-            problems.append(Problem(row.row, "question-twice", what, "ask each question once"))
-        asked.setdefault(fact.question, row.row)
+        for wording in (fact.question, *fact.also):
+            if wording in asked:
+                what = f"asks {wording!r} again, after row {asked[wording]}"
+                problems.append(Problem(row.row, "question-twice", what, "ask each question once"))
+            asked.setdefault(wording, row.row)
     return problems
 
 

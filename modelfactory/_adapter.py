@@ -141,7 +141,8 @@ def _train(
             "name": datanet.name,
             "cid": datanet.cid,
             "rows": len(datanet.rows),
-            "facts": len(questions),
+            "facts": len(datanet.questions()),
+            "questions": len(questions),
             "training_sha2-256": datanet.training_digest(),
         },
         "recipe": recipe.__dict__,
@@ -176,7 +177,7 @@ def _examples(
     """(token ids, index of the first counted token) of every question with its answer, and of every text."""
     end = [tokenizer.eos_token_id]
     questions: list[_Example] = []
-    for question, answer in datanet.questions():
+    for question, answer in datanet.trained():
         prompt = tokenizer(prompt_of(question), add_special_tokens=False)["input_ids"]
         reply = tokenizer(f" {answer}", add_special_tokens=False)["input_ids"]
         questions.append((prompt + reply + end, len(prompt)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ._abi import Artifact, artifact, artifact_names
-from ._chain import Chain, Receipt
+from ._chain import Chain
 from ._contracts import CONTRACTS, Contracts, Deployment
 from ._deploy import deploy
 from ._devnet import DEVNET_CHAIN_ID, Devnet
 from ._reverts import decode_revert
+from ._sending import Receipt
 from ._signing import Authorization, Signer, load_signer, sign_authorization, sign_permit, token_domain
 
 __all__ = [

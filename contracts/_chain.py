@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError, UserError
-from ._nonces import lane
 from ._provider import open_provider
-from ._reverts import revert_of
+from ._reverts import name_of, reason_of, translated, web3_errors
+from ._sending import Receipt, Sender
 from ._signing import Signer
 
 if TYPE_CHECKING:
@@ -23,39 +20,7 @@ __all__ = ["Chain", "Receipt"]
 # An estimate is exact for the state it saw. One block later a vote checkpoint may need three new slots
 # where the estimate saw an update in place; gas left over is not charged.
 _GAS_RATIO, _GAS_EXTRA = (5, 4), 80_000
-_NONCE_ATTEMPTS = 8
-_BROADCAST_ATTEMPTS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A mined, successful transaction. ``tx`` is its 0x… hash, ``raw`` web3's receipt."""
-
-    tx: str
-    block: int
-    gas_used: int
-    raw: Any
-
-    @property
-    def contract_address(self) -> str | None:
-        """The address of the contract this transaction created, if any."""
-        created: str | None = self.raw["contractAddress"]
-        return created
-
-    def events(self, event: Any) -> list[dict[str, Any]]:
-        """The arguments of each ``event`` (``contract.events.Anchored``) of that contract in this transaction."""
-        from web3.logs import DISCARD
-
-        instance = event() if callable(event) else event
-        found = instance.process_receipt(self.raw, errors=DISCARD)
-        return [dict(log["args"]) for log in found if instance.address in (None, log["address"])]
-
-    def event(self, event: Any) -> dict[str, Any]:
-        """The arguments of the one ``event``. Raises ``ChainError`` when it was not emitted."""
-        found = self.events(event)
-        if not found:
-            raise ChainError("A transaction did not emit the expected event", tx=self.tx)
-        return found[0]
+_ESTIMATE_ATTEMPTS = 50
 
 
 class Chain:
@@ -66,6 +31,7 @@ class Chain:
 
     def __init__(self, w3: Web3, rpc_url: str, chain_id: int, timeout: float) -> None:
         self.w3, self.rpc_url, self.chain_id, self.timeout = w3, rpc_url, chain_id, timeout
+        self._sender = Sender(w3, rpc_url, chain_id, timeout)
 
     def __repr__(self) -> str:
         return f"Chain({self.rpc_url!r}, chain_id={self.chain_id})"
@@ -102,7 +68,7 @@ class Chain:
     def call(self, fn: Any, *, block: int | str = "latest", sender: str | None = None) -> Any:
         """Read ``contract.functions.name(…)``. A revert becomes a decoded ``ChainError``."""
         options = {"from": sender} if sender else {}
-        return _translated(lambda: fn.call(options, block_identifier=block), fn)
+        return translated(lambda: fn.call(options, block_identifier=block), fn)
 
     def send(self, fn: Any, signer: Signer, value: int = 0, *, gas: int | None = None) -> Receipt:
         """Send ``contract.functions.name(…)`` and wait until it is mined.
@@ -115,142 +81,37 @@ class Chain:
         """
         base = {"from": signer.address, "value": value}
         if gas is None:
-            estimate = _translated(lambda: fn.estimate_gas(base), fn)
-            gas = estimate * _GAS_RATIO[0] // _GAS_RATIO[1] + _GAS_EXTRA
-        return self._send(fn.build_transaction({**base, "gas": gas, "nonce": 0}), signer, _name(fn))
+            gas = self._estimate(fn, base) * _GAS_RATIO[0] // _GAS_RATIO[1] + _GAS_EXTRA
+        return self._sender.send(fn.build_transaction({**base, "gas": gas, "nonce": 0}), signer, name_of(fn))
+
+    def _estimate(self, fn: Any, base: Any) -> int:
+        block = -1
+        for _ in range(_ESTIMATE_ATTEMPTS):
+            try:
+                return int(translated(lambda: fn.estimate_gas(base), fn))
+            except ChainError as error:
+                # While it mines, anvil 1.7 runs estimates on the new state under the old block number, and
+                # vote checkpoints then revert. A refusal counts once no block came in between.
+                latest = self.block_number()
+                if error.revert is None or latest == block:
+                    raise
+                block, refused = latest, error
+        raise refused
 
     def transfer(self, to: str, signer: Signer, value: int) -> Receipt:
         """Send ``value`` wei of the native coin."""
         to = self.w3.to_checksum_address(to)
         what = f"a transfer to {to}"
         asked: Any = {"from": signer.address, "to": to, "value": value}
-        gas = _translated(lambda: self.w3.eth.estimate_gas(asked), what)
+        gas = translated(lambda: self.w3.eth.estimate_gas(asked), what)
         fees = self._fees()
         transaction = {"to": to, "value": value, "gas": gas, "chainId": self.chain_id, **fees}
-        return self._send(transaction, signer, what)
+        return self._sender.send(transaction, signer, what)
 
     def _fees(self) -> dict[str, int]:
         tip = self.w3.eth.max_priority_fee
         base = self.w3.eth.get_block("latest").get("baseFeePerGas", 0)
         return {"maxPriorityFeePerGas": tip, "maxFeePerGas": 2 * base + tip}
-
-    def _send(self, transaction: Any, signer: Signer, what: str) -> Receipt:
-        transaction = {key: value for key, value in transaction.items() if key != "from"}
-        nonces = lane(self.rpc_url, self.chain_id, signer.address)
-        for _ in range(_NONCE_ATTEMPTS):
-            with nonces.lock:
-                nonce = nonces.choose(self.w3.eth.get_transaction_count(signer.address, "pending"))
-                numbered = {**transaction, "nonce": nonce, "chainId": self.chain_id}
-                signed = signer.sign_transaction(numbered)
-                tx_hash = "0x" + bytes(signed.hash).hex()
-                accepted = self._broadcast(bytes(signed.raw_transaction), tx_hash, what)
-                if accepted:
-                    nonces.sent(nonce)
-            if accepted:
-                try:
-                    return self._wait(bytes(signed.raw_transaction), tx_hash, numbered, signer.address, what)
-                finally:
-                    nonces.done()
-            time.sleep(0.05)  # another program took this nonce; the bytes signed for it can never be mined
-        raise ChainError(
-            f"{what} could not get a nonce",
-            why=f"another program keeps sending from {signer.address}",
-            fix="use one program per key",
-        )
-
-    def _broadcast(self, raw: bytes, tx_hash: str, what: str) -> bool:
-        """Whether the node has the transaction; False when its nonce was taken by another one."""
-        from web3.exceptions import Web3RPCError
-
-        for attempt in range(_BROADCAST_ATTEMPTS):
-            try:
-                self.w3.eth.send_raw_transaction(raw)
-                return True
-            except Web3RPCError as error:
-                message = str(error).lower()
-                if "already known" in message or "already imported" in message:
-                    return True
-                if "nonce too low" in message or "replacement transaction underpriced" in message:
-                    return self._known(tx_hash)
-                raise ChainError(f"The node refused {what}", why=_reason(error), tx=tx_hash) from None
-            except ChainError as error:  # the connection failed: it may or may not have arrived
-                lost = error
-            with suppress(ChainError):
-                if self._known(tx_hash):
-                    return True
-            time.sleep(0.2 * 2**attempt)
-        raise ChainError(
-            f"It is not known whether {what} was sent",
-            why=lost.why,
-            fix=f"look up {tx_hash} before sending anything again",
-            tx=tx_hash,
-            code="chain.pending",
-        )
-
-    def _known(self, tx_hash: str) -> bool:
-        from web3.exceptions import TransactionNotFound
-
-        try:
-            self.w3.eth.get_transaction(tx_hash)  # type: ignore[arg-type]
-        except TransactionNotFound:
-            return False
-        return True
-
-    def _wait(self, raw: bytes, tx_hash: str, transaction: Any, sender: str, what: str) -> Receipt:
-        from web3.exceptions import TransactionNotFound
-
-        deadline, pause, rebroadcast = time.monotonic() + self.timeout, 0.005, time.monotonic() + 5
-        nonce, used_up = transaction["nonce"], False
-        while True:
-            try:
-                receipt = self.w3.eth.get_transaction_receipt(tx_hash)  # type: ignore[arg-type]
-                break
-            except TransactionNotFound:
-                why = f"it was not mined within {self.timeout:.0f} s"
-                if used_up:  # already on the last look, so the receipt did not come in between
-                    raise ChainError(
-                        f"{what} was replaced by another transaction",
-                        why=f"another program sends from {sender} and took nonce {nonce}",
-                        fix="use one program per key; nothing was done, so it may be sent again",
-                        tx=tx_hash,
-                        code="chain.replaced",
-                    ) from None
-                used_up = self.w3.eth.get_transaction_count(sender, "latest") > nonce  # type: ignore[arg-type]
-            except ChainError as error:
-                if error.code != "chain.unreachable":
-                    raise
-                why = error.why
-            if time.monotonic() > deadline:
-                raise ChainError(
-                    f"It is not known whether {what} was mined",
-                    why=why,
-                    fix=f"look up {tx_hash} before sending anything again",
-                    tx=tx_hash,
-                    code="chain.pending",
-                )
-            if time.monotonic() > rebroadcast:
-                self._broadcast(raw, tx_hash, what)
-                rebroadcast = time.monotonic() + 10
-            time.sleep(pause)
-            pause = min(pause * 2, 0.5)
-        if receipt["status"] != 1:
-            raise self._failed(receipt, transaction, sender, tx_hash, what)
-        return Receipt(tx_hash, int(receipt["blockNumber"]), int(receipt["gasUsed"]), receipt)
-
-    def _failed(self, receipt: Any, transaction: Any, sender: str, tx_hash: str, what: str) -> ChainError:
-        keys = ("to", "value", "data", "gas")
-        replay: Any = {"from": sender, **{key: transaction[key] for key in keys if key in transaction}}
-        revert = None
-        try:
-            self.w3.eth.call(replay, receipt["blockNumber"])
-        except ChainError as error:
-            revert = error.revert
-        except _web3_errors() as error:
-            revert = revert_of(error)
-        why = revert or (
-            "it ran out of gas" if receipt["gasUsed"] >= transaction["gas"] else "the state had changed"
-        )
-        return ChainError(f"{what} failed on-chain", why=why, tx=tx_hash, revert=revert)
 
     def logs(
         self,
@@ -281,7 +142,7 @@ class Chain:
             start = end + 1
 
     def _logs(self, event: Any, start: int, end: int, where: dict[str, Any] | None) -> Any:
-        return _translated(
+        return translated(
             lambda: event.get_logs(from_block=start, to_block=end, argument_filters=where),
             f"reading logs {start}-{end}",
         )
@@ -341,35 +202,7 @@ def _reconnect(rpc_url: str, chain_id: int, timeout: float) -> Chain:
 def _reported_chain_id(w3: Web3, rpc_url: str) -> int:
     try:
         return int(w3.eth.chain_id)
-    except _web3_errors() as error:
+    except web3_errors() as error:
         raise ChainError(
-            f"{rpc_url} is not an EVM endpoint", why=_reason(error), fix="correct OPENLEDGER_RPC_URL"
+            f"{rpc_url} is not an EVM endpoint", why=reason_of(error), fix="correct OPENLEDGER_RPC_URL"
         ) from None
-
-
-def _web3_errors() -> tuple[type[Exception], ...]:
-    from web3.exceptions import Web3Exception
-
-    return (Web3Exception, ValueError)
-
-
-def _translated(action: Any, fn: Any) -> Any:
-    try:
-        return action()
-    except _web3_errors() as error:
-        revert = revert_of(error)
-        what = fn if isinstance(fn, str) else _name(fn)
-        if revert is None:
-            raise ChainError(f"{what} failed", why=_reason(error)) from error
-        raise ChainError(f"{what} was refused", why=revert, revert=revert) from None
-
-
-def _name(fn: Any) -> str:
-    return str(getattr(fn, "fn_name", None) or type(fn).__name__)
-
-
-def _reason(error: BaseException) -> str:
-    response = getattr(error, "rpc_response", None)
-    if isinstance(response, dict) and isinstance(response.get("error"), dict):
-        return str(response["error"].get("message") or response["error"])
-    return str(error) or type(error).__name__

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import ChainError
 from ._abi import error_abis
 
-__all__ = ["decode_revert", "revert_of"]
+__all__ = ["decode_revert", "name_of", "reason_of", "revert_of", "translated", "web3_errors"]
 
 _ERROR, _PANIC = bytes.fromhex("08c379a0"), bytes.fromhex("4e487b71")
 _PANICS = {0x01: "assertion failed", 0x11: "arithmetic overflow", 0x12: "division by zero", 0x21: "bad enum value",
@@ -70,3 +71,31 @@ def _show(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_show(item) for item in value) + "]"
     return str(value)
+
+
+def web3_errors() -> tuple[type[Exception], ...]:
+    from web3.exceptions import Web3Exception
+
+    return (Web3Exception, ValueError)
+
+
+def translated(action: Any, fn: Any) -> Any:
+    try:
+        return action()
+    except web3_errors() as error:
+        revert = revert_of(error)
+        what = fn if isinstance(fn, str) else name_of(fn)
+        if revert is None:
+            raise ChainError(f"{what} failed", why=reason_of(error)) from error
+        raise ChainError(f"{what} was refused", why=revert, revert=revert) from None
+
+
+def name_of(fn: Any) -> str:
+    return str(getattr(fn, "fn_name", None) or type(fn).__name__)
+
+
+def reason_of(error: BaseException) -> str:
+    response = getattr(error, "rpc_response", None)
+    if isinstance(response, dict) and isinstance(response.get("error"), dict):
+        return str(response["error"].get("message") or response["error"])
+    return str(error) or type(error).__name__

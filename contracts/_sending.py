@@ -1,0 +1,177 @@
+"""Broadcasts signed transactions: each nonce is signed once, and only the same bytes are ever sent again."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ChainError
+from ._nonces import lane
+from ._reverts import reason_of, revert_of, web3_errors
+from ._signing import Signer
+
+if TYPE_CHECKING:
+    from web3 import Web3
+
+__all__ = ["Receipt", "Sender"]
+
+_NONCE_ATTEMPTS = 8
+_BROADCAST_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A mined, successful transaction. ``tx`` is its 0x… hash, ``raw`` web3's receipt."""
+
+    tx: str
+    block: int
+    gas_used: int
+    raw: Any
+
+    @property
+    def contract_address(self) -> str | None:
+        """The address of the contract this transaction created, if any."""
+        created: str | None = self.raw["contractAddress"]
+        return created
+
+    def events(self, event: Any) -> list[dict[str, Any]]:
+        """The arguments of each ``event`` (``contract.events.Anchored``) of that contract in this transaction."""
+        from web3.logs import DISCARD
+
+        instance = event() if callable(event) else event
+        found = instance.process_receipt(self.raw, errors=DISCARD)
+        return [dict(log["args"]) for log in found if instance.address in (None, log["address"])]
+
+    def event(self, event: Any) -> dict[str, Any]:
+        """The arguments of the one ``event``. Raises ``ChainError`` when it was not emitted."""
+        found = self.events(event)
+        if not found:
+            raise ChainError("A transaction did not emit the expected event", tx=self.tx)
+        return found[0]
+
+
+class Sender:
+    """Sends from any address on one chain. ``timeout`` is in seconds, for each receipt."""
+
+    def __init__(self, w3: Web3, rpc_url: str, chain_id: int, timeout: float) -> None:
+        self._w3, self._rpc_url, self._chain_id, self._timeout = w3, rpc_url, chain_id, timeout
+
+    def send(self, transaction: Any, signer: Signer, what: str) -> Receipt:
+        transaction = {key: value for key, value in transaction.items() if key != "from"}
+        nonces = lane(self._rpc_url, self._chain_id, signer.address)
+        for _ in range(_NONCE_ATTEMPTS):
+            with nonces.lock:
+                nonce = nonces.choose(self._w3.eth.get_transaction_count(signer.address, "pending"))
+                numbered = {**transaction, "nonce": nonce, "chainId": self._chain_id}
+                signed = signer.sign_transaction(numbered)
+                tx_hash = "0x" + bytes(signed.hash).hex()
+                accepted = self._broadcast(bytes(signed.raw_transaction), tx_hash, what)
+                if accepted:
+                    nonces.sent(nonce)
+            if accepted:
+                try:
+                    return self._wait(bytes(signed.raw_transaction), tx_hash, numbered, signer.address, what)
+                finally:
+                    nonces.done()
+            time.sleep(0.05)  # another program took this nonce; the bytes signed for it can never be mined
+        raise ChainError(
+            f"{what} could not get a nonce",
+            why=f"another program keeps sending from {signer.address}",
+            fix="use one program per key",
+        )
+
+    def _broadcast(self, raw: bytes, tx_hash: str, what: str) -> bool:
+        """Whether the node has the transaction; False when its nonce was taken by another one."""
+        from web3.exceptions import Web3RPCError
+
+        for attempt in range(_BROADCAST_ATTEMPTS):
+            try:
+                self._w3.eth.send_raw_transaction(raw)
+                return True
+            except Web3RPCError as error:
+                message = str(error).lower()
+                if "already known" in message or "already imported" in message:
+                    return True
+                if "nonce too low" in message or "replacement transaction underpriced" in message:
+                    return self._known(tx_hash)
+                raise ChainError(f"The node refused {what}", why=reason_of(error), tx=tx_hash) from None
+            except ChainError as error:  # the connection failed: it may or may not have arrived
+                lost = error
+            with suppress(ChainError):
+                if self._known(tx_hash):
+                    return True
+            time.sleep(0.2 * 2**attempt)
+        raise ChainError(
+            f"It is not known whether {what} was sent",
+            why=lost.why,
+            fix=f"look up {tx_hash} before sending anything again",
+            tx=tx_hash,
+            code="chain.pending",
+        )
+
+    def _known(self, tx_hash: str) -> bool:
+        from web3.exceptions import TransactionNotFound
+
+        try:
+            self._w3.eth.get_transaction(tx_hash)  # type: ignore[arg-type]
+        except TransactionNotFound:
+            return False
+        return True
+
+    def _wait(self, raw: bytes, tx_hash: str, transaction: Any, sender: str, what: str) -> Receipt:
+        from web3.exceptions import TransactionNotFound
+
+        deadline, pause, rebroadcast = time.monotonic() + self._timeout, 0.005, time.monotonic() + 5
+        nonce, used_up = transaction["nonce"], False
+        while True:
+            try:
+                receipt = self._w3.eth.get_transaction_receipt(tx_hash)  # type: ignore[arg-type]
+                break
+            except TransactionNotFound:
+                why = f"it was not mined within {self._timeout:.0f} s"
+                if used_up:  # already on the last look, so the receipt did not come in between
+                    raise ChainError(
+                        f"{what} was replaced by another transaction",
+                        why=f"another program sends from {sender} and took nonce {nonce}",
+                        fix="use one program per key; nothing was done, so it may be sent again",
+                        tx=tx_hash,
+                        code="chain.replaced",
+                    ) from None
+                used_up = self._w3.eth.get_transaction_count(sender, "latest") > nonce  # type: ignore[arg-type]
+            except ChainError as error:
+                if error.code != "chain.unreachable":
+                    raise
+                why = error.why
+            if time.monotonic() > deadline:
+                raise ChainError(
+                    f"It is not known whether {what} was mined",
+                    why=why,
+                    fix=f"look up {tx_hash} before sending anything again",
+                    tx=tx_hash,
+                    code="chain.pending",
+                )
+            if time.monotonic() > rebroadcast:
+                self._broadcast(raw, tx_hash, what)
+                rebroadcast = time.monotonic() + 10
+            time.sleep(pause)
+            pause = min(pause * 2, 0.5)
+        if receipt["status"] != 1:
+            raise self._failed(receipt, transaction, sender, tx_hash, what)
+        return Receipt(tx_hash, int(receipt["blockNumber"]), int(receipt["gasUsed"]), receipt)
+
+    def _failed(self, receipt: Any, transaction: Any, sender: str, tx_hash: str, what: str) -> ChainError:
+        keys = ("to", "value", "data", "gas")
+        replay: Any = {"from": sender, **{key: transaction[key] for key in keys if key in transaction}}
+        revert = None
+        try:
+            self._w3.eth.call(replay, receipt["blockNumber"])
+        except ChainError as error:
+            revert = error.revert
+        except web3_errors() as error:
+            revert = revert_of(error)
+        why = revert or (
+            "it ran out of gas" if receipt["gasUsed"] >= transaction["gas"] else "the state had changed"
+        )
+        return ChainError(f"{what} failed on-chain", why=why, tx=tx_hash, revert=revert)

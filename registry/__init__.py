@@ -25,27 +25,29 @@ from ._connect import Connection
 from ._content import ActionContent, Payment, value_hash
 from ._dagcbor import decode, encode
 from ._hashing import (
-    END_TOKEN,
     BatchHeader,
-    Finish,
-    Generation,
-    StepKind,
-    StepLeaf,
-    TokenLeaf,
     authorization_nonce,
-    clip_logprob,
     evidence_hash,
     manifest_leaf,
     payment_id,
     payout_leaf,
     payout_tree,
-    prefix_hash,
     record_leaf,
     step_seed,
-    steps_tree,
     vote_commitment,
 )
 from ._keccak import keccak
+from ._leaves import (
+    END_TOKEN,
+    Finish,
+    Generation,
+    StepKind,
+    StepLeaf,
+    TokenLeaf,
+    clip_logprob,
+    prefix_hash,
+    steps_tree,
+)
 from ._ledger import Ledger
 from ._manifest import AssetRef, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof

@@ -1,30 +1,21 @@
-"""Tickets and action records: EIP-712 structs, their signatures, and the signed envelope stored as content.
-
-Source: EIP-712 (typed structured data), EIP-2 (low s only).
-"""
+"""Tickets and action records, and the signed envelope stored as content."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from functools import lru_cache
-from typing import Any, ClassVar, Protocol, Self
 
 from ..errors import ContentError, UserError
-from ._blocks import parse_uint256
 from ._cid import Link, cid_of, digest_of
 from ._dagcbor import decode, encode
-from ._hashing import address_word, word
+from ._eip712 import Domain, HashSigner, Struct, recover, sign_digest, struct_types
+from ._hashing import address_word
 from ._keccak import keccak
 
 __all__ = ["ActionRecord", "Domain", "HashSigner", "ReplayClass", "SeedSource", "SignedRecord", "Status", "Ticket",
            "recover", "sign_digest"]  # fmt: skip
 
 ENVELOPE_VERSION = 1
-
-_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-_DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
-_NAME, _VERSION = keccak(b"OpenLedger"), keccak(b"1")
 
 
 class Status(IntEnum):
@@ -50,152 +41,8 @@ class SeedSource(IntEnum):
     OPERATOR = 2
 
 
-class HashSigner(Protocol):
-    """What signs a digest: an ``eth_account`` account, or anything shaped like one."""
-
-    @property
-    def address(self) -> Any: ...
-
-    def unsafe_sign_hash(self, message_hash: Any) -> Any: ...
-
-
 @dataclass(frozen=True, slots=True)
-class Domain:
-    """The EIP-712 domain "OpenLedger" version "1" of one ``ActionLog``."""
-
-    chain_id: int
-    verifying_contract: str
-
-    def separator(self) -> bytes:
-        return _separator(self.chain_id, self.verifying_contract)
-
-    def digest(self, struct_hash: bytes) -> bytes:
-        """What is signed: keccak(0x1901 ++ separator ++ struct hash)."""
-        return keccak(b"\x19\x01" + self.separator() + struct_hash)
-
-
-@lru_cache(maxsize=64)
-def _separator(chain_id: int, contract: str) -> bytes:
-    return keccak(_DOMAIN_TYPE + _NAME + _VERSION + word(chain_id) + address_word(contract))
-
-
-class _Struct:
-    """A flat EIP-712 struct: fields and Solidity types in order, both from ``_TYPES``."""
-
-    __slots__ = ()
-    _NAME: ClassVar[str]
-    _TYPES: ClassVar[dict[str, tuple[str, str]]]  # python name -> (solidity name, solidity type)
-    _TYPE_HASH: ClassVar[bytes]
-
-    @classmethod
-    def type_string(cls) -> str:
-        """The EIP-712 ``encodeType``."""
-        return f"{cls._NAME}({','.join(f'{kind} {name}' for name, kind in cls._TYPES.values())})"
-
-    def _check(self) -> None:
-        for field, (name, kind) in self._TYPES.items():
-            value = getattr(self, field)
-            if kind == "bytes32":
-                good = isinstance(value, bytes) and len(value) == 32
-            elif kind == "address":
-                good = isinstance(value, str) and len(address_word(value)) == 32
-            else:
-                good = isinstance(value, int) and 0 <= value < 1 << int(kind[4:])
-            if not good:
-                raise UserError(f"{self._NAME}.{name} must be a {kind}, not {value!r}")
-
-    def struct_hash(self) -> bytes:
-        """EIP-712 ``hashStruct``, without the domain."""
-        data = [self._TYPE_HASH]
-        for field, (_, kind) in self._TYPES.items():
-            value = getattr(self, field)
-            data.append(
-                value if kind == "bytes32" else address_word(value) if kind == "address" else word(value)
-            )
-        return keccak(b"".join(data))
-
-    def digest(self, domain: Domain) -> bytes:
-        """What is signed under ``domain``."""
-        return domain.digest(self.struct_hash())
-
-    def sign(self, signer: HashSigner, domain: Domain) -> bytes:
-        """A 65-byte signature (r, s, v)."""
-        return sign_digest(signer, self.digest(domain))
-
-    def signer(self, signature: bytes, domain: Domain) -> str:
-        """The checksummed address that made ``signature``. Raises ``ContentError`` for a malformed one."""
-        return recover(self.digest(domain), signature)
-
-    def to_abi(self) -> tuple[Any, ...]:
-        """The struct as the contracts' functions take it."""
-        return tuple(
-            value if isinstance(value, (bytes, str)) else int(value)
-            for value in (getattr(self, field) for field in self._TYPES)
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """camelCase fields; bytes as 0x…, integers of more than 64 bits' type as decimal strings."""
-        out: dict[str, Any] = {}
-        for field, (name, kind) in self._TYPES.items():
-            value = getattr(self, field)
-            if kind == "bytes32":
-                out[name] = "0x" + value.hex()
-            elif kind == "address":
-                out[name] = value
-            else:
-                out[name] = str(int(value)) if kind == "uint256" else int(value)
-        return out
-
-    def to_block(self) -> dict[str, Any]:
-        """The struct as a dag-cbor value; uint256 as decimal text."""
-        out: dict[str, Any] = {}
-        for field, (name, kind) in self._TYPES.items():
-            value = getattr(self, field)
-            if kind == "address":
-                out[name] = address_word(value)[12:]
-            elif kind == "bytes32":
-                out[name] = value
-            else:
-                out[name] = str(int(value)) if kind == "uint256" else int(value)
-        return out
-
-    @classmethod
-    def from_block(cls, block: Any, cid: str | None) -> Self:
-        """The inverse of :meth:`to_block`. Raises ``ContentError`` naming ``cid``."""
-        from eth_utils.address import to_checksum_address
-
-        if not isinstance(block, dict) or set(block) != {name for name, _ in cls._TYPES.values()}:
-            raise ContentError(f"A block holds no {cls._NAME}", why="its fields differ", cid=cid)
-        values: dict[str, Any] = {}
-        for field, (name, kind) in cls._TYPES.items():
-            value = block[name]
-            if kind == "address":
-                if not isinstance(value, bytes) or len(value) != 20:
-                    raise ContentError(f"{cls._NAME}.{name} is not an address", cid=cid)
-                value = str(to_checksum_address(value))
-            elif kind == "uint256":
-                value = parse_uint256(value)
-                if value is None:
-                    raise ContentError(f"{cls._NAME}.{name} is not a decimal number", cid=cid)
-            elif kind != "bytes32" and type(value) is not int:
-                raise ContentError(f"{cls._NAME}.{name} is not an integer", cid=cid)
-            values[field] = value
-        try:
-            return cls(**values)
-        except (UserError, ValueError) as error:
-            raise ContentError(f"A block holds a malformed {cls._NAME}", why=str(error), cid=cid) from None
-
-
-def _types(**types: str) -> dict[str, tuple[str, str]]:
-    def camel(name: str) -> str:
-        head, *rest = name.split("_")
-        return head + "".join(part.capitalize() for part in rest)
-
-    return {name: (camel(name), kind) for name, kind in types.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket(_Struct):
+class Ticket(Struct):
     """What an agent signs before it starts: a promise to anchor this paid request by ``anchor_by`` (unix s)."""
 
     agent_id: int
@@ -205,7 +52,7 @@ class Ticket(_Struct):
     anchor_by: int
 
     _NAME = "Ticket"
-    _TYPES = _types(
+    _TYPES = struct_types(
         agent_id="uint256", epoch="uint32", payment_id="bytes32", request_hash="bytes32", anchor_by="uint64"
     )
 
@@ -214,7 +61,7 @@ class Ticket(_Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class ActionRecord(_Struct):
+class ActionRecord(Struct):
     """One action as the agent signs it and the chain anchors it.
 
     ``fee`` is in wei, ``anchor_by`` in unix seconds, hashes and digests are 32 bytes; ``content_digest``
@@ -238,7 +85,7 @@ class ActionRecord(_Struct):
     content_digest: bytes
 
     _NAME = "ActionRecord"
-    _TYPES = _types(
+    _TYPES = struct_types(
         agent_id="uint256", nonce="uint64", epoch="uint32", client="address", payment_id="bytes32", status="uint8",
         request_hash="bytes32", output_hash="bytes32", steps_root="bytes32", rule_id="bytes32", fee="uint256",
         replay_class="uint8", seed_source="uint8", anchor_by="uint64", content_digest="bytes32",
@@ -337,30 +184,3 @@ class SignedRecord:
         if digest_of(content) != record.content_digest:
             raise ContentError(f"Record {cid or 'given'} names other content than it signed", cid=cid)
         return cls(record, signature, Domain(chain_id, str(to_checksum_address(contract))), str(content))
-
-
-def sign_digest(signer: HashSigner, digest: bytes) -> bytes:
-    """A 65-byte signature (r, s, v in {27, 28}) of a 32-byte digest."""
-    return bytes(signer.unsafe_sign_hash(digest).signature)
-
-
-def recover(digest: bytes, signature: bytes) -> str:
-    """The checksummed signer of a digest. Raises ``ContentError`` for what the contracts would refuse too:
-    a wrong length, v outside {27, 28}, or a high s."""
-    from eth_keys.datatypes import Signature
-    from eth_keys.exceptions import BadSignature
-    from eth_utils.exceptions import ValidationError
-
-    if (
-        len(signature) != 65
-        or signature[64] not in (27, 28)
-        or int.from_bytes(signature[32:64], "big") > _HALF_ORDER
-    ):
-        raise ContentError("The signature is malformed", why="it is not 65 bytes with v 27 or 28 and a low s")
-    try:
-        key = Signature(signature[:64] + bytes((signature[64] - 27,))).recover_public_key_from_msg_hash(
-            digest
-        )
-    except (BadSignature, ValidationError, ValueError) as error:
-        raise ContentError("The signature is malformed", why=str(error)) from None
-    return str(key.to_checksum_address())

@@ -11,7 +11,7 @@ from ..errors import ContentError, UserError
 from ._blocks import Encoded, Getter, Reader, pack_bytes, pack_value, unpack_bytes, unpack_value
 from ._cid import Link, digest_of
 from ._dagcbor import decode
-from ._hashing import (
+from ._leaves import (
     Finish,
     Generation,
     StepKind,

@@ -122,11 +122,11 @@ def test_signatures_the_contracts_refuse_are_refused() -> None:
     ("field", "value"),
     [
         ("fee", -1), ("fee", 2**256), ("nonce", 2**64), ("epoch", 2**32), ("payment_id", b"short"),
-        ("client", "0x12"), ("status", 0), ("status", 4), ("replay_class", 9), ("seed_source", 3), ("agent_id", "1"),
+        ("client", "0x12"), ("client", "0x" + "zz" * 20), ("client", "0x" + "1 " * 20), ("status", 0), ("status", 4), ("replay_class", 9), ("seed_source", 3), ("agent_id", "1"),
     ],
 )  # fmt: skip
 def test_fields_out_of_range_are_refused(field: str, value: Any) -> None:
-    with pytest.raises((UserError, ValueError)):
+    with pytest.raises(UserError):
         _record(**{field: value})
 
 

@@ -3,7 +3,6 @@ pragma solidity ^0.8.28;
 
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
-import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { IActionLog } from "./interfaces/IActionLog.sol";
 import { IAgentObserver, IAgentRegistry } from "./interfaces/IAgentRegistry.sol";
 import { IOpenToken } from "./interfaces/IOpenToken.sol";
@@ -12,6 +11,7 @@ import { IRewardPool } from "./interfaces/IRewardPool.sol";
 import { IStakeVault } from "./interfaces/IStakeVault.sol";
 import { EscrowAddress } from "./libraries/EscrowAddress.sol";
 import { Records } from "./libraries/Records.sol";
+import { AgentState, AgentStateLib } from "./types/AgentState.sol";
 import { Param } from "./types/Param.sol";
 import { ActionRecord, AnchorCall, BatchHeader, Epoch, Ticket } from "./types/Records.sol";
 
@@ -19,19 +19,8 @@ import { ActionRecord, AnchorCall, BatchHeader, Epoch, Ticket } from "./types/Re
 /// @dev Everything an anchor needs of the vault and the registry is pushed here when it changes (stake, transfer),
 /// so that anchoring reads two slots and one token balance and writes two slots.
 contract ActionLog is IActionLog, IAgentObserver, EIP712 {
-    using SafeCast for uint256;
-
     uint256 private constant BPS = 10_000;
     uint32 private constant MAX_COUNT = 1 << 20;
-
-    /// @dev One slot: nextNonce | epoch | openFees | backing. 2^40 actions and 2^24 epochs an agent are plenty;
-    /// 2^96 wei is eighty times the supply.
-    struct Agent {
-        uint40 nextNonce;
-        uint24 epoch;
-        uint96 openFees;
-        uint96 backing;
-    }
 
     /// @notice The token escrows hold.
     IOpenToken public immutable token;
@@ -45,7 +34,7 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
     IRewardPool public immutable rewardPool;
     bytes32 private immutable _escrowCodeHash;
 
-    mapping(uint256 agentId => Agent) private _agents;
+    mapping(uint256 agentId => AgentState) private _agents;
     mapping(uint256 agentId => mapping(uint256 epoch => Epoch)) private _epochs;
     mapping(uint256 agentId => mapping(uint256 firstNonce => bytes32 headerHash)) private _headers;
     mapping(bytes32 headerHash => bool) private _final;
@@ -77,17 +66,17 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
         uint256 minimum = parameters.get(Param.MinSelfStake);
         require(backing >= minimum, SelfStakeTooLow(backing, minimum));
 
-        Agent storage a = _agents[agentId];
-        epoch = a.epoch;
+        AgentState a = _agents[agentId];
+        epoch = a.epoch();
         // only the newest two epochs are ever accepted, so that a transfer has two to close
         if (epoch > 1) _epochs[agentId][epoch - 1].acceptUntil = 0;
         // an epoch that a transfer closed stays closed
         if (_epochs[agentId][epoch].acceptUntil != 0) {
             _close(agentId, epoch, uint64(block.timestamp + parameters.get(Param.MaxAnchorLag)));
         }
-        ++epoch;
-        a.epoch = uint256(epoch).toUint24();
-        a.backing = backing.toUint96();
+        require(++epoch <= AgentStateLib.maxEpoch(), EpochNotAccepted(agentId, epoch));
+        backing = Math.min(backing, AgentStateLib.maxWei());
+        _agents[agentId] = AgentStateLib.pack(a.nextNonce(), epoch, a.openFees(), backing);
         _epochs[agentId][epoch] = Epoch({
             recordKey: recordKey,
             acceptUntil: type(uint64).max,
@@ -104,7 +93,7 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
     /// @inheritdoc IActionLog
     function anchor(AnchorCall calldata call) external {
         uint256 agentId = call.agentId;
-        Agent memory a = _agents[agentId];
+        AgentState a = _agents[agentId];
         Epoch storage e = _epochs[agentId][call.epoch];
         (address key, uint256 acceptUntil, uint256 coverageBps) = (e.recordKey, e.acceptUntil, e.coverageBps);
         require(key != address(0) && block.timestamp <= acceptUntil, EpochNotAccepted(agentId, call.epoch));
@@ -112,19 +101,23 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
             msg.sender == key || agents.isAuthorizedOrOwner(msg.sender, agentId),
             NotAuthorized(agentId, msg.sender)
         );
-        require(call.firstNonce == a.nextNonce, NonceGap(call.firstNonce, a.nextNonce));
-        require(call.count != 0 && call.count <= MAX_COUNT, BadCount(call.count));
+        uint256 nonce = a.nextNonce();
+        require(call.firstNonce == nonce, NonceGap(call.firstNonce, uint64(nonce)));
+        uint256 count = call.count;
+        require(
+            count != 0 && count <= MAX_COUNT && nonce + count <= AgentStateLib.maxNonce(),
+            BadCount(call.count)
+        );
         require((call.payoutCount == 0) == (call.sum == 0), BadPayouts(call.payoutCount, call.sum));
 
-        uint256 fees = a.openFees + call.sum;
-        uint256 limit = a.backing * coverageBps / BPS;
+        uint256 fees = a.openFees() + call.sum;
+        uint256 limit = a.backing() * coverageBps / BPS;
         // an agent without stake anchors nothing, not even free actions
         require(fees <= limit && limit != 0, CoverageExceeded(fees, limit));
         _requireFunded(agentId, fees);
 
-        a.nextNonce += call.count;
-        a.openFees = uint96(fees);
-        _agents[agentId] = a;
+        // fees fit: they are at most a quarter of the backing
+        _agents[agentId] = AgentStateLib.pack(nonce + count, a.epoch(), fees, a.backing());
         _store(call);
     }
 
@@ -135,7 +128,9 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
         require(block.timestamp > until, WindowOpen(until));
         require(!_final[hash], AlreadyFinal(hash));
         _final[hash] = true;
-        _agents[header.agentId].openFees -= uint96(header.sum);
+        AgentState a = _agents[header.agentId];
+        _agents[header.agentId] =
+            AgentStateLib.pack(a.nextNonce(), a.epoch(), a.openFees() - header.sum, a.backing());
         emit Finalized(header.agentId, header.firstNonce, hash, header.sum);
         rewardPool.collect(header.agentId, hash, header.sum);
     }
@@ -143,27 +138,28 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
     /// @inheritdoc IActionLog
     function onStakeChanged(uint256 agentId, address staker, uint256 backing) external {
         require(msg.sender == address(vault), OnlyContract(address(vault)));
-        Agent storage a = _agents[agentId];
-        Epoch storage e = _epochs[agentId][a.epoch];
+        AgentState a = _agents[agentId];
+        Epoch storage e = _epochs[agentId][a.epoch()];
         if (e.operator != staker || e.acceptUntil == 0) return;
         // a stake beyond 2^96 backs no more than 2^96: this must not revert, a slash may be on its way
-        a.backing = uint96(Math.min(backing, type(uint96).max));
+        backing = Math.min(backing, AgentStateLib.maxWei());
+        _agents[agentId] = AgentStateLib.pack(a.nextNonce(), a.epoch(), a.openFees(), backing);
     }
 
     /// @inheritdoc IAgentObserver
     function onAgentTransferred(uint256 agentId) external {
         require(msg.sender == address(agents), OnlyContract(address(agents)));
-        Agent storage a = _agents[agentId];
-        uint32 epoch = a.epoch;
+        AgentState a = _agents[agentId];
+        uint32 epoch = a.epoch();
         if (epoch == 0) return;
         if (epoch > 1) _epochs[agentId][epoch - 1].acceptUntil = 0;
         _close(agentId, epoch, 0);
-        a.backing = 0;
+        _agents[agentId] = AgentStateLib.pack(a.nextNonce(), epoch, a.openFees(), 0);
     }
 
     /// @inheritdoc IActionLog
     function currentEpoch(uint256 agentId) external view returns (uint32) {
-        return _agents[agentId].epoch;
+        return _agents[agentId].epoch();
     }
 
     /// @inheritdoc IActionLog
@@ -173,24 +169,24 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
 
     /// @inheritdoc IActionLog
     function nextNonce(uint256 agentId) external view returns (uint64) {
-        return _agents[agentId].nextNonce;
+        return uint64(_agents[agentId].nextNonce());
     }
 
     /// @inheritdoc IActionLog
     function openFees(uint256 agentId) external view returns (uint256) {
-        return _agents[agentId].openFees;
+        return _agents[agentId].openFees();
     }
 
     /// @inheritdoc IActionLog
     function coverageLeft(uint256 agentId) external view returns (uint256) {
-        Agent storage a = _agents[agentId];
-        uint256 limit = uint256(a.backing) * _epochs[agentId][a.epoch].coverageBps / BPS;
-        return Math.saturatingSub(limit, a.openFees);
+        AgentState a = _agents[agentId];
+        uint256 limit = a.backing() * _epochs[agentId][a.epoch()].coverageBps / BPS;
+        return Math.saturatingSub(limit, a.openFees());
     }
 
     /// @inheritdoc IActionLog
     function isOperator(uint256 agentId, address account) external view returns (bool) {
-        Epoch storage e = _epochs[agentId][_agents[agentId].epoch];
+        Epoch storage e = _epochs[agentId][_agents[agentId].epoch()];
         return (e.recordKey == account && e.acceptUntil != 0) || agents.isAuthorizedOrOwner(account, agentId);
     }
 
@@ -244,31 +240,21 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
         return header.anchoredAt + parameters.get(Param.ChallengeWindow);
     }
 
+    /// @dev A header is the call and the time, so its encoding is the call's followed by the time's.
     function _store(AnchorCall calldata call) private {
-        BatchHeader memory header = BatchHeader({
-            agentId: call.agentId,
-            firstNonce: call.firstNonce,
-            count: call.count,
-            recordRoot: call.recordRoot,
-            payoutRoot: call.payoutRoot,
-            payoutCount: call.payoutCount,
-            sum: call.sum,
-            epoch: call.epoch,
-            batchDigest: call.batchDigest,
-            anchoredAt: uint64(block.timestamp)
-        });
-        _headers[call.agentId][call.firstNonce] = Records.headerHash(header);
+        uint64 anchoredAt = uint64(block.timestamp);
+        _headers[call.agentId][call.firstNonce] = keccak256(abi.encode(call, anchoredAt));
         emit Anchored(
-            header.agentId,
-            header.firstNonce,
-            header.count,
-            header.recordRoot,
-            header.payoutRoot,
-            header.payoutCount,
-            header.sum,
-            header.epoch,
-            header.batchDigest,
-            header.anchoredAt
+            call.agentId,
+            call.firstNonce,
+            call.count,
+            call.recordRoot,
+            call.payoutRoot,
+            call.payoutCount,
+            call.sum,
+            call.epoch,
+            call.batchDigest,
+            anchoredAt
         );
     }
 

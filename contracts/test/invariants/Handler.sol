@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import { Records } from "src/libraries/Records.sol";
+import { Dispute, State } from "src/types/DisputeTypes.sol";
+import { ActionRecord, BatchHeader, StepLeaf, TokenLeaf } from "src/types/Records.sol";
+import { Position } from "src/interfaces/IStakeVault.sol";
+import { Payout, Trees } from "../utils/Trees.sol";
+import { Case } from "../utils/Case.sol";
+
+/// @title Random users of a whole system: one agent that two operators sell to each other, clients, challengers,
+/// jurors, watchers. Honest ones never contradict themselves and vote what replay gives; hostile ones do not care.
+contract Handler is Case {
+    struct Batch {
+        BatchHeader header;
+        ActionRecord[] records;
+        Payout[] payouts;
+    }
+
+    bool public immutable hostile;
+
+    address[2] public operators;
+    /// @dev Wei put into and paid out of each operator's position.
+    mapping(address => uint256) public deposited;
+    mapping(address => uint256) public withdrawn;
+
+    Batch[] private _batches;
+    mapping(uint256 id => uint256 batch) private _batchOf;
+    mapping(uint256 id => uint256 index) private _recordOf;
+    mapping(uint256 id => uint32) private _tokenOf;
+    mapping(uint256 id => mapping(address juror => int32)) private _voteOf;
+    uint256 private _payments;
+
+    constructor(bool hostile_) {
+        hostile = hostile_;
+    }
+
+    function setUp() public override {
+        super.setUp();
+        operators = [operator, stranger];
+        deposited[operator] = STAKE;
+        _batches.push();
+        Batch storage b = _batches[0];
+        b.header = header;
+        b.records.push(record);
+        b.records.push(neighbour);
+        Payout[] memory payouts = _payouts(2 * FEE);
+        b.payouts.push(payouts[0]);
+        b.payouts.push(payouts[1]);
+    }
+
+    // --- operators ---------------------------------------------------------------------------------------------
+
+    function deposit(uint256 amount) external {
+        amount = bound(amount, 1, 500 ether);
+        vm.prank(operator);
+        vault.deposit(agentId, amount);
+        deposited[operator] += amount;
+    }
+
+    function requestWithdraw(uint256 who, uint256 amount) external {
+        address by = operators[who % 2];
+        Position memory p = vault.positionOf(agentId, by);
+        if (p.active == 0 || vault.exitsOf(agentId, by).length == 16) return;
+        vm.prank(by);
+        vault.requestWithdraw(agentId, bound(amount, 1, p.active));
+    }
+
+    function withdraw(uint256 who) external {
+        address by = operators[who % 2];
+        vm.prank(by);
+        withdrawn[by] += vault.withdraw(agentId);
+    }
+
+    function sell() external {
+        address buyer = operator == operators[0] ? operators[1] : operators[0];
+        vm.prank(operator);
+        agents.transferFrom(operator, buyer, agentId);
+        operator = buyer;
+        vm.prank(buyer);
+        vault.deposit(agentId, 100 ether);
+        deposited[buyer] += 100 ether;
+        (recordKey, recordSecret) = makeAddrAndKey(string.concat("key", vm.toString(_payments++)));
+        // fails when disputes claim what the buyer has: the agent then stays closed until its next sale
+        try this.reopen() { } catch { }
+    }
+
+    function reopen() external {
+        epoch = _openEpoch(operator, recordKey);
+    }
+
+    function anchor(uint256 count, uint256 fee) external {
+        count = bound(count, 1, 3);
+        fee = bound(fee, 0, 2 ether);
+        ActionRecord[] memory records = new ActionRecord[](count);
+        uint64 first = actionLog.nextNonce(agentId);
+        for (uint256 i; i < count; ++i) {
+            records[i] = _record(uint64(first + i), fee);
+            records[i].stepsRoot = record.stepsRoot;
+        }
+        Payout[] memory payouts = _payouts(count * fee);
+        BatchHeader memory h = _header(records, payouts);
+        _pay(h.sum);
+        _anchor(h);
+        _batches.push();
+        Batch storage b = _batches[_batches.length - 1];
+        b.header = h;
+        for (uint256 i; i < count; ++i) {
+            b.records.push(records[i]);
+        }
+        for (uint256 i; i < payouts.length; ++i) {
+            b.payouts.push(payouts[i]);
+        }
+    }
+
+    function refund(uint256 amount) external {
+        amount = bound(amount, 1, 3 ether);
+        _pay(amount);
+        vm.prank(operator);
+        pool.refund(agentId, keccak256(abi.encode("refund", _payments++)), client, amount);
+    }
+
+    function finalize(uint256 which) public {
+        actionLog.finalize(_batches[which % _batches.length].header);
+    }
+
+    function claim(uint256 which, uint256 index) public {
+        Batch storage b = _batches[which % _batches.length];
+        Payout[] memory payouts = b.payouts;
+        if (payouts.length == 0) return;
+        index %= payouts.length;
+        pool.claim(
+            b.header,
+            uint32(index),
+            payouts[index].account,
+            payouts[index].amount,
+            Trees.sumProof(payouts, index)
+        );
+    }
+
+    /// @dev Only where operators are hostile: two signatures for one nonce.
+    function equivocate(uint64 nonce, uint256 fee, address payer) external {
+        if (!hostile) return;
+        ActionRecord memory a = _record(nonce % 8, bound(fee, 0, 10 ether));
+        ActionRecord memory b = _record(nonce % 8, bound(fee, 0, 10 ether));
+        b.client = payer;
+        b.outputHash = keccak256(abi.encode(fee));
+        bytes memory sigA = _sign(a);
+        bytes memory sigB = _sign(b);
+        vm.prank(challenger);
+        disputes.proveEquivocation(a, sigA, b, sigB);
+    }
+
+    // --- jurors ------------------------------------------------------------------------------------------------
+
+    function joinJury(uint256 who, uint256 amount) external {
+        vm.prank(jurors[who % jurors.length]);
+        vault.joinJury(bound(amount, 0, 50 ether));
+    }
+
+    function leaveJury(uint256 who) external {
+        // one in six at most, or nearly every challenge would be refused
+        vm.prank(jurors[who % 6 == 0 ? 0 : 1]);
+        vault.leaveJury();
+    }
+
+    function withdrawJury(uint256 who) external {
+        vm.prank(jurors[who % jurors.length]);
+        vault.withdrawJury();
+    }
+
+    // --- disputes ----------------------------------------------------------------------------------------------
+
+    function commitChallenge(uint256 which, uint256 index, uint32 token_) external {
+        which %= _batches.length;
+        Batch storage b = _batches[which];
+        index %= b.records.length;
+        token_ %= TOKENS;
+        bytes32 hash = Records.structHash(b.records[index]);
+        bytes32 evidence = keccak256(abi.encode(challenger, SALT, hash, uint16(0), token_));
+        uint64 nonce = b.records[index].nonce;
+        BatchHeader memory h = b.header;
+        vm.prank(challenger);
+        uint256 id = disputes.commitChallenge(h, nonce, evidence);
+        (_batchOf[id], _recordOf[id], _tokenOf[id]) = (which, index, token_);
+    }
+
+    function revealChallenge(uint256 which) external {
+        uint256 id = _pick(which, State.Committed);
+        if (id == 0) return;
+        Batch storage b = _batches[_batchOf[id]];
+        BatchHeader memory h = b.header;
+        ActionRecord memory r = b.records[_recordOf[id]];
+        bytes32[] memory recordProof = Trees.proof(_recordLeaves(b.records), _recordOf[id]);
+        bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
+        bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), _tokenOf[id]);
+        TokenLeaf memory leaf = leaves[_tokenOf[id]];
+        StepLeaf memory opened = step;
+        vm.prank(challenger);
+        disputes.revealChallenge(id, h, r, recordProof, opened, stepProof, leaf, tokenProof, SALT);
+    }
+
+    function draw(uint256 which) public {
+        uint256 id = _pick(which, State.Open);
+        if (id == 0) return;
+        uint256 at = disputes.dispute(id).drawBlock;
+        if (block.number <= at) vm.roll(at + 1);
+        disputes.draw(id);
+    }
+
+    function commitVotes(uint256 which, uint256 seed) external {
+        uint256 id = _pick(which, State.Drawn);
+        if (id == 0) return;
+        int32 truth = disputes.dispute(id).committedLogprob;
+        address[] memory members = disputes.committee(id);
+        for (uint256 i; i < members.length; ++i) {
+            uint256 dice = uint256(keccak256(abi.encode(seed, i)));
+            if (dice % 7 == 0) continue;
+            int32 vote = hostile && dice % 2 == 0 ? -int32(uint32(dice % 1_000_000)) : truth - 7;
+            _voteOf[id][members[i]] = vote;
+            _commitVote(id, members[i], vote, -80_000);
+        }
+    }
+
+    function revealVotes(uint256 which, uint256 seed) external {
+        uint256 id = _pick(which, State.Drawn);
+        if (id == 0) return;
+        address[] memory members = disputes.committee(id);
+        for (uint256 i; i < members.length; ++i) {
+            if (uint256(keccak256(abi.encode(seed, i))) % 9 == 0) continue;
+            try this.revealOne(id, members[i]) { } catch { }
+        }
+    }
+
+    function revealOne(uint256 id, address juror) external {
+        _revealVote(id, juror, _voteOf[id][juror], -80_000);
+    }
+
+    function resolve(uint256 which) external {
+        uint256 count = disputes.disputeCount();
+        if (count != 0) disputes.resolve(1 + which % count);
+    }
+
+    function pass(uint256 time, uint256 blocks) external {
+        vm.warp(block.timestamp + bound(time, 1, 2 days));
+        vm.roll(block.number + bound(blocks, 1, 400));
+    }
+
+    // --- what the invariants look at ---------------------------------------------------------------------------
+
+    function batchCount() external view returns (uint256) {
+        return _batches.length;
+    }
+
+    function batchAt(uint256 i) external view returns (BatchHeader memory) {
+        return _batches[i].header;
+    }
+
+    function payoutCount(uint256 i) external view returns (uint256) {
+        return _batches[i].payouts.length;
+    }
+
+    function jurorCount() external view returns (uint256) {
+        return jurors.length;
+    }
+
+    function world()
+        external
+        view
+        returns (address, address, address, address, address, uint256, address[] memory)
+    {
+        return (
+            address(token),
+            address(vault),
+            address(pool),
+            address(actionLog),
+            address(disputes),
+            agentId,
+            jurors
+        );
+    }
+
+    function currentOperator() external view returns (address) {
+        return operator;
+    }
+
+    function payee() external view returns (address) {
+        return client;
+    }
+
+    /// @dev A dispute in this state, searching from a random one; 0 for none.
+    function _pick(uint256 which, State state) private view returns (uint256) {
+        uint256 count = disputes.disputeCount();
+        for (uint256 i; i < count; ++i) {
+            uint256 id = 1 + (which % count + i) % count;
+            if (disputes.dispute(id).state == state) return id;
+        }
+        return 0;
+    }
+}

@@ -16,7 +16,7 @@ setup: ## create .venv and the Node tools (quick when nothing changed)
 
 .PHONY: demo
 demo: setup ## run the whole loop: pay, act, record, anchor, attribute, pay out, catch a cheat, slash
-	@$(BIN)/python -m openledger.cli demo
+	@$(BIN)/python examples/demo
 
 .PHONY: test
 test: setup test-contracts test-python ## every test: forge test, then pytest

@@ -1,0 +1,158 @@
+"""The demo's actions: agents deployed, called, audited, challenged; each function one scene."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cheat as cheat_module
+from cheat import SwappedAdapter
+from rich.progress import Progress
+from world import NETS, OPEN, World
+
+from openledger import datanets
+from openledger.agents import load_agent
+from openledger.openlora import EnginePool, Generator, Replayer, pool_config
+from openledger.runtime import Client, Receipt, Registered, Service, deploy_agent, register_agent
+from openledger.staking import (
+    Challenge,
+    Juror,
+    Outcome,
+    Report,
+    Verdict,
+    build_evidence,
+    open_challenge,
+    verify,
+)
+
+DESK = Path(__file__).resolve().parent.parent / "desk.py"
+TARGET = f"{DESK}:desk"
+STAKE = 1_000 * OPEN
+
+Observe = Callable[[str, float | None], None]
+
+
+def start_ray() -> None:
+    """A local Ray, sized for a laptop; or the cluster that the settings name."""
+    import ray
+    from ray import cloudpickle
+
+    from openledger.settings import get_settings
+
+    cloudpickle.register_pickle_by_value(cheat_module)  # workers cannot import a script's neighbours
+
+    address = get_settings().ray_address
+    if ray.is_initialized():
+        return
+    if address:
+        ray.init(address=address)
+        return
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+
+
+def start_pool(world: World) -> EnginePool:
+    """The vLLM pool that serves, and in this demo also replays."""
+    return EnginePool.start(pool_config(world.connection, world.base, world.trained.base))
+
+
+def deploy(world: World, pool: EnginePool, owner: str, observe: Observe | None = None) -> Service:
+    """Register and start the desk: ``owner`` is ``operator`` or ``cheat``.
+
+    Both declare the same; the cheat's generator serves the sensors adapter for the findings one.
+    """
+    agent = load_agent(TARGET)
+    signer = getattr(world.people, owner)
+    registered: Registered = register_agent(
+        agent,
+        world.connection,
+        signer,
+        base=world.base.asset_id,
+        adapters={alias: ref.asset_id for alias, ref in world.adapters.items()},
+        datanet_ids=[ref.asset_id for ref in world.datanets.values()],
+        stake=STAKE,
+        engine_class=pool.engine_class,
+    )
+    generator: Generator = pool
+    if owner == "cheat":
+        generator = SwappedAdapter(
+            pool, declared=world.adapters["findings"], served=world.adapters["sensors"]
+        )
+    more = {} if observe is None else {"observe": observe}
+    return deploy_agent(TARGET, registered, world.connection, signer, generator, world.trained.base, **more)
+
+
+def questions(count: int, seed: int = 1) -> list[dict[str, str]]:
+    """What clients ask: one fact of each datanet at a time."""
+    draw = random.Random(seed)
+    findings, sensors = (datanets.shipped(NETS[alias]).questions() for alias in ("findings", "sensors"))
+    return [
+        {"finding": a[0], "reading": b[0]}
+        for a, b in zip(draw.sample(findings, count), draw.sample(sensors, count), strict=True)
+    ]
+
+
+def call(
+    world: World, service: Service, asked: list[dict[str, str]], progress: Progress, what: str
+) -> list[Receipt]:
+    """Pay for and make every call, ten at a time."""
+    client = Client(world.people.client, world.connection.as_(world.people.client))
+    task = progress.add_task(what, total=len(asked))
+    agent_id, price = service.registered.agent_id, service.operator.agent.price
+
+    def one(value: dict[str, str]) -> Receipt:
+        receipt = client.call(service.operator, agent_id, value, price)
+        progress.advance(task)
+        return receipt
+
+    with ThreadPoolExecutor(10) as threads:
+        return list(threads.map(one, asked))
+
+
+def audit(world: World, receipts: list[Receipt], pool: Replayer, progress: Progress) -> list[Report]:
+    """Verify every record from its CID alone, in random order, as an auditor who knows nothing else."""
+    task = progress.add_task("auditing", total=len(receipts))
+    order = random.Random(7).sample(receipts, len(receipts))
+    reports = {}
+    for receipt in order:
+        reports[receipt.cid] = verify(
+            receipt.cid,
+            store=world.connection.store,
+            ledger=world.connection.ledger,
+            replayer=lambda _base: pool,
+        )
+        progress.advance(task)
+    return [reports[receipt.cid] for receipt in receipts]
+
+
+def gross(reports: list[Report]) -> Report | None:
+    """The mismatch to challenge: the one whose single opened leaf is furthest off."""
+    wrong = [r for r in reports if r.verdict is Verdict.MISMATCH and r.replay is not None and r.replay.gross]
+    return max(wrong, key=lambda r: r.replay.max_delta if r.replay else 0, default=None)
+
+
+def try_before_jury(
+    world: World, cid: str, step: int, token: int, pool: Replayer, journal: Path, say: Callable[[str], None]
+) -> Outcome:
+    """The whole dispute: bond, evidence, draw, five votes, ruling. The devnet's clock is moved between phases."""
+    chain, people = world.connection.chain, world.people
+    auditor = world.connection.as_(people.auditor)
+    evidence = build_evidence(cid, step, token, store=world.connection.store, ledger=auditor)
+    challenge = open_challenge(evidence, auditor)
+    say(f"dispute {challenge.id}: evidence of step {step}, token {token} shown, bond paid")
+    chain.mine(max(0, challenge.draw_block - chain.block_number()) + 1)
+    challenge.draw()
+    by_address = {str(juror.address): juror for juror in people.jurors}
+    jurors = [
+        Juror(world.connection.as_(by_address[address]), world.connection.store, lambda _base: pool, journal)
+        for address in challenge.committee
+    ]
+    say(
+        f"{len(jurors)} jurors drawn by stake; they replay that one step, each for itself, on a shared engine"
+    )
+    for juror in jurors:
+        juror.commit(challenge.id)
+    votes = [juror.reveal(challenge.id) for juror in jurors]
+    say("votes (nat): " + ", ".join(f"{vote.token_logprob / 1e4:.3f}" for vote in votes))
+    return Challenge(auditor, challenge.id).resolve()

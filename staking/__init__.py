@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._audit import audit
     from ._challenge import (
         STATES,
         Challenge,
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
         open_challenge,
         prove_equivocation,
     )
+    from ._devnet_jury import hold_jury
     from ._juror import Juror, Vote
     from ._stake import join_jury, leave_jury, stake, unstake, withdraw, withdraw_jury
     from ._verify import Action, Check, ReplayerFor, Report, Verdict, fetch_action, generation_of, verify
@@ -30,9 +32,11 @@ __all__ = [
     "Report",
     "Verdict",
     "Vote",
+    "audit",
     "build_evidence",
     "fetch_action",
     "generation_of",
+    "hold_jury",
     "join_jury",
     "leave_jury",
     "open_challenge",
@@ -45,6 +49,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "_audit": ("audit",),
     "_challenge": (
         "STATES",
         "Challenge",
@@ -54,6 +59,7 @@ _HOME = {
         "open_challenge",
         "prove_equivocation",
     ),
+    "_devnet_jury": ("hold_jury",),
     "_juror": ("Juror", "Vote"),
     "_stake": ("join_jury", "leave_jury", "stake", "unstake", "withdraw", "withdraw_jury"),
     "_verify": (

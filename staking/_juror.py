@@ -116,6 +116,15 @@ class Juror:
         self._ledger.send(call)
         return made
 
+    def act(self, dispute_id: int) -> tuple[Vote, str]:
+        """Commit, or reveal what was committed; returns the vote and ``committed`` or ``revealed``."""
+        challenge = Challenge(self._ledger, dispute_id)
+        disputes = self._ledger.contracts.disputes.functions
+        cast = self._ledger.call(disputes.voteOf(dispute_id, challenge.round, self.address))
+        if int.from_bytes(bytes(cast.commitment), "big") == 0:
+            return self.commit(dispute_id), "committed"
+        return self.reveal(dispute_id), "revealed"
+
     def _salt(self, made: Vote) -> bytes:
         return self._ledger.secret("vote", bytes(32), made.dispute_id, made.round)
 

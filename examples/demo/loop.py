@@ -16,16 +16,7 @@ from openledger import datanets
 from openledger.agents import load_agent
 from openledger.openlora import EnginePool, Generator, Replayer, pool_config
 from openledger.runtime import Client, Receipt, Registered, Service, deploy_agent, register_agent
-from openledger.staking import (
-    Challenge,
-    Juror,
-    Outcome,
-    Report,
-    Verdict,
-    build_evidence,
-    open_challenge,
-    verify,
-)
+from openledger.staking import Outcome, Report, Verdict, build_evidence, hold_jury, open_challenge, verify
 
 DESK = Path(__file__).resolve().parent.parent / "desk.py"
 TARGET = f"{DESK}:desk"
@@ -133,26 +124,14 @@ def gross(reports: list[Report]) -> Report | None:
 
 
 def try_before_jury(
-    world: World, cid: str, step: int, token: int, pool: Replayer, journal: Path, say: Callable[[str], None]
+    world: World, cid: str, step: int, token: int, pool: Replayer, say: Callable[[str], None]
 ) -> Outcome:
-    """The whole dispute: bond, evidence, draw, five votes, ruling. The devnet's clock is moved between phases."""
-    chain, people = world.connection.chain, world.people
-    auditor = world.connection.as_(people.auditor)
+    """The whole dispute: bond, evidence, draw, five votes, ruling."""
+    auditor = world.connection.as_(world.people.auditor)
     evidence = build_evidence(cid, step, token, store=world.connection.store, ledger=auditor)
     challenge = open_challenge(evidence, auditor)
     say(f"dispute {challenge.id}: evidence of step {step}, token {token} shown, bond paid")
-    chain.mine(max(0, challenge.draw_block - chain.block_number()) + 1)
-    challenge.draw()
-    by_address = {str(juror.address): juror for juror in people.jurors}
-    jurors = [
-        Juror(world.connection.as_(by_address[address]), world.connection.store, lambda _base: pool, journal)
-        for address in challenge.committee
-    ]
     say(
-        f"{len(jurors)} jurors drawn by stake; they replay that one step, each for itself, on a shared engine"
+        "five jurors are drawn by stake; each replays that one step (in this demo on one shared engine) and votes"
     )
-    for juror in jurors:
-        juror.commit(challenge.id)
-    votes = [juror.reveal(challenge.id) for juror in jurors]
-    say("votes (nat): " + ", ".join(f"{vote.token_logprob / 1e4:.3f}" for vote in votes))
-    return Challenge(auditor, challenge.id).resolve()
+    return hold_jury(challenge, world.connection, lambda _base: pool)

@@ -66,14 +66,12 @@ def tell(started: float) -> int:
             return 1
 
         scene("6  Challenge: evidence, a drawn jury, a ruling")
-        journal = settings.home_dir / "votes"
         outcome = loop.try_before_jury(
             world,
             found.cid,
             found.step,
             found.replay.evidence,
             pool,
-            journal,
             lambda text: console.print(f"  {text}"),
         )
         show_outcome(outcome)

@@ -1,0 +1,36 @@
+"""The ``openledger`` command: what each folder's ``_cli.py`` offers, under one name."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+from rich.console import Console
+
+from .errors import OpenLedgerError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+
+def _compose() -> None:
+    for folder in ("contracts", "runtime", "staking"):
+        import_module(f".{folder}._cli", __package__).add_to(app)
+
+
+_compose()
+
+
+def main() -> None:
+    """Run the command; an error of ours is printed as what, why and fix, and gives exit code 1."""
+    try:
+        app()
+    except OpenLedgerError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{error.code}[/]: {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

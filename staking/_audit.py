@@ -1,0 +1,47 @@
+"""Random audits of anchored actions."""
+
+from __future__ import annotations
+
+import random
+
+from ..errors import ContentError
+from ..registry import Batch, BatchHeader, ContentStore, Ledger, cid_from_digest
+from ._verify import ReplayerFor, Report, Verdict, verify
+
+__all__ = ["audit"]
+
+
+def audit(
+    ledger: Ledger,
+    store: ContentStore,
+    replayer: ReplayerFor,
+    *,
+    sample: int,
+    agent_id: int | None = None,
+    rng: random.Random | None = None,
+) -> list[tuple[BatchHeader, int, Report]]:
+    """Verify ``sample`` actions drawn uniformly from those whose window is still open.
+
+    A draw the operator could foresee would check nothing, so ``rng`` defaults to the system's randomness. An
+    action whose batch block cannot be had is reported ``unverified``.
+    """
+    rng = rng or random.SystemRandom()
+    now = ledger.now()
+    headers = [h for h in ledger.batches(agent_id) if ledger.challengeable_until(h) >= now]
+    places = [
+        (header, nonce)
+        for header in headers
+        for nonce in range(header.first_nonce, header.first_nonce + header.count)
+    ]
+    found = []
+    for header, nonce in rng.sample(places, min(sample, len(places))):
+        try:
+            batch = Batch.decode(cid_from_digest(header.batch_digest), store.get)
+        except ContentError as error:
+            report = Report(cid_from_digest(header.batch_digest))
+            report.add("batch", Verdict.UNVERIFIED, str(error))
+        else:
+            entry = batch.entries[nonce - header.first_nonce]
+            report = verify(entry.envelope, store=store, ledger=ledger, replayer=replayer)
+        found.append((header, nonce, report))
+    return found

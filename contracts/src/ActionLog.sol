@@ -69,11 +69,8 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
         AgentState a = _agents[agentId];
         epoch = a.epoch();
         // only the newest two epochs are ever accepted, so that a transfer has two to close
-        if (epoch > 1) _epochs[agentId][epoch - 1].acceptUntil = 0;
-        // an epoch that a transfer closed stays closed
-        if (_epochs[agentId][epoch].acceptUntil != 0) {
-            _close(agentId, epoch, uint64(block.timestamp + parameters.get(Param.MaxAnchorLag)));
-        }
+        if (epoch > 1) _close(agentId, epoch - 1, 0);
+        if (epoch != 0) _close(agentId, epoch, uint64(block.timestamp + parameters.get(Param.MaxAnchorLag)));
         require(++epoch <= AgentStateLib.maxEpoch(), EpochNotAccepted(agentId, epoch));
         backing = Math.min(backing, AgentStateLib.maxWei());
         _agents[agentId] = AgentStateLib.pack(a.nextNonce(), epoch, a.openFees(), backing);
@@ -152,7 +149,7 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
         AgentState a = _agents[agentId];
         uint32 epoch = a.epoch();
         if (epoch == 0) return;
-        if (epoch > 1) _epochs[agentId][epoch - 1].acceptUntil = 0;
+        if (epoch > 1) _close(agentId, epoch - 1, 0);
         _close(agentId, epoch, 0);
         _agents[agentId] = AgentStateLib.pack(a.nextNonce(), epoch, a.openFees(), 0);
     }
@@ -258,8 +255,10 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
         );
     }
 
+    /// @dev Does nothing to an epoch that is over: what a transfer closed stays closed.
     function _close(uint256 agentId, uint32 epoch, uint64 acceptUntil) private {
         Epoch storage e = _epochs[agentId][epoch];
+        if (e.acceptUntil < block.timestamp) return;
         e.acceptUntil = acceptUntil;
         if (e.liableUntil == type(uint48).max) {
             e.liableUntil = uint48(block.timestamp + parameters.get(Param.WithdrawalDelay));

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import { ERC721 } from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import { ERC721URIStorage } from "@openzeppelin/contracts/token/ERC721/extensions/ERC721URIStorage.sol";
 import { IERC721 } from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
+import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { SignatureChecker } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import { IAgentObserver, IAgentRegistry } from "./interfaces/IAgentRegistry.sol";
@@ -83,8 +84,10 @@ contract AgentRegistry is IAgentRegistry, ERC721URIStorage, EIP712 {
         bytes32 digest = _hashTypedDataV4(
             keccak256(abi.encode(WALLET_TYPEHASH, agentId, newWallet, ownerOf(agentId), deadline))
         );
+        // ECDSA first: an account that delegates by EIP-7702 has code and still signs with its key
+        (address signer,,) = ECDSA.tryRecover(digest, signature);
         require(
-            SignatureChecker.isValidSignatureNow(newWallet, digest, signature),
+            signer == newWallet || SignatureChecker.isValidERC1271SignatureNow(newWallet, digest, signature),
             InvalidWalletSignature(newWallet)
         );
         _setMetadata(agentId, WALLET_KEY, abi.encodePacked(newWallet));

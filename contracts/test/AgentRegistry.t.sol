@@ -109,6 +109,16 @@ contract AgentRegistryTest is World {
         vm.stopPrank();
     }
 
+    function test_wallet_delegatedByEip7702StillSignsItself() public {
+        (address wallet, uint256 secret) = makeAddrAndKey("wallet");
+        vm.etch(wallet, abi.encodePacked(hex"ef0100", address(token)));
+        uint256 deadline = block.timestamp + 5 minutes;
+        bytes memory signature = _consent(wallet, secret, deadline);
+        vm.prank(operator);
+        agents.setAgentWallet(agentId, wallet, deadline, signature);
+        assertEq(agents.getAgentWallet(agentId), wallet);
+    }
+
     function test_transfer_clearsTheWallet() public {
         vm.prank(operator);
         agents.transferFrom(operator, stranger, agentId);

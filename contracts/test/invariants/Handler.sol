@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import { Records } from "src/libraries/Records.sol";
 import { Dispute, State } from "src/types/DisputeTypes.sol";
 import { ActionRecord, BatchHeader, StepLeaf, TokenLeaf } from "src/types/Records.sol";
-import { Position } from "src/interfaces/IStakeVault.sol";
+import { Exit, Position } from "src/interfaces/IStakeVault.sol";
 import { Payout, Trees } from "../utils/Trees.sol";
 import { Case } from "../utils/Case.sol";
 
@@ -24,6 +24,9 @@ contract Handler is Case {
     mapping(address => uint256) public deposited;
     mapping(address => uint256) public withdrawn;
 
+    /// @dev How often resolving led where, to see that the runs reach something.
+    mapping(State => uint256) public reached;
+
     Batch[] private _batches;
     mapping(uint256 id => uint256 batch) private _batchOf;
     mapping(uint256 id => uint256 index) private _recordOf;
@@ -37,6 +40,8 @@ contract Handler is Case {
 
     function setUp() public override {
         super.setUp();
+        _addJuror("seventh", JUROR_STAKE);
+        _addJuror("eighth", JUROR_STAKE);
         operators = [operator, stranger];
         deposited[operator] = STAKE;
         _batches.push();
@@ -68,6 +73,9 @@ contract Handler is Case {
 
     function withdraw(uint256 who) external {
         address by = operators[who % 2];
+        Exit[] memory exits = vault.exitsOf(agentId, by);
+        if (exits.length == 0) return;
+        if (who % 3 == 0) _waitFor(exits[0].readyAt);
         vm.prank(by);
         withdrawn[by] += vault.withdraw(agentId);
     }
@@ -121,7 +129,9 @@ contract Handler is Case {
     }
 
     function finalize(uint256 which) public {
-        actionLog.finalize(_batches[which % _batches.length].header);
+        BatchHeader memory h = _batches[which % _batches.length].header;
+        if (which % 5 == 0) _waitFor(actionLog.challengeableUntil(h) + 1);
+        actionLog.finalize(h);
     }
 
     function claim(uint256 which, uint256 index) public {
@@ -140,7 +150,8 @@ contract Handler is Case {
 
     /// @dev Only where operators are hostile: two signatures for one nonce.
     function equivocate(uint64 nonce, uint256 fee, address payer) external {
-        if (!hostile) return;
+        // money sent to the contracts themselves would be lost and unbalance the books
+        if (!hostile || payer.code.length != 0) return;
         ActionRecord memory a = _record(nonce % 8, bound(fee, 0, 10 ether));
         ActionRecord memory b = _record(nonce % 8, bound(fee, 0, 10 ether));
         b.client = payer;
@@ -159,19 +170,22 @@ contract Handler is Case {
     }
 
     function leaveJury(uint256 who) external {
-        // one in six at most, or nearly every challenge would be refused
-        vm.prank(jurors[who % 6 == 0 ? 0 : 1]);
+        // two of eight at most, or nearly every challenge would be refused
+        vm.prank(jurors[who % 2]);
         vault.leaveJury();
     }
 
     function withdrawJury(uint256 who) external {
-        vm.prank(jurors[who % jurors.length]);
+        (,, uint256 readyAt) = vault.jurorOf(jurors[who % 2]);
+        if (readyAt == 0) return;
+        if (who % 3 == 0) _waitFor(readyAt);
+        vm.prank(jurors[who % 2]);
         vault.withdrawJury();
     }
 
     // --- disputes ----------------------------------------------------------------------------------------------
 
-    function commitChallenge(uint256 which, uint256 index, uint32 token_) external {
+    function commitChallenge(uint256 which, uint256 index, uint32 token_) public {
         which %= _batches.length;
         Batch storage b = _batches[which];
         index %= b.records.length;
@@ -185,7 +199,7 @@ contract Handler is Case {
         (_batchOf[id], _recordOf[id], _tokenOf[id]) = (which, index, token_);
     }
 
-    function revealChallenge(uint256 which) external {
+    function revealChallenge(uint256 which) public {
         uint256 id = _pick(which, State.Committed);
         if (id == 0) return;
         Batch storage b = _batches[_batchOf[id]];
@@ -208,7 +222,7 @@ contract Handler is Case {
         disputes.draw(id);
     }
 
-    function commitVotes(uint256 which, uint256 seed) external {
+    function commitVotes(uint256 which, uint256 seed) public {
         uint256 id = _pick(which, State.Drawn);
         if (id == 0) return;
         int32 truth = disputes.dispute(id).committedLogprob;
@@ -222,9 +236,11 @@ contract Handler is Case {
         }
     }
 
-    function revealVotes(uint256 which, uint256 seed) external {
+    function revealVotes(uint256 which, uint256 seed) public {
         uint256 id = _pick(which, State.Drawn);
         if (id == 0) return;
+        Dispute memory d = disputes.dispute(id);
+        if (d.commits < 5) _waitFor(d.commitBy + 1);
         address[] memory members = disputes.committee(id);
         for (uint256 i; i < members.length; ++i) {
             if (uint256(keccak256(abi.encode(seed, i))) % 9 == 0) continue;
@@ -236,13 +252,31 @@ contract Handler is Case {
         _revealVote(id, juror, _voteOf[id][juror], -80_000);
     }
 
-    function resolve(uint256 which) external {
-        uint256 count = disputes.disputeCount();
-        if (count != 0) disputes.resolve(1 + which % count);
+    function resolve(uint256 which) public {
+        uint256 id = _pick(which, which % 5 == 0 ? State.Committed : State.Drawn);
+        if (id == 0) return;
+        Dispute memory d = disputes.dispute(id);
+        if (d.state == State.Committed) _waitFor(d.evidenceBy + 1);
+        else if (d.reveals < 5) _waitFor(d.revealBy + 1);
+        disputes.resolve(id);
+        ++reached[disputes.dispute(id).state];
+    }
+
+    /// @dev One dispute in one go, abandoned at a random stage: single steps rarely line up.
+    function dispute(uint256 which, uint256 index, uint32 token_, uint256 seed) external {
+        commitChallenge(which, index, token_);
+        uint256 at = disputes.disputeCount() - 1;
+        uint256 stages = seed % 12;
+        if (stages > 0) revealChallenge(at);
+        if (stages > 1) draw(at);
+        if (stages > 2) commitVotes(at, seed);
+        if (stages > 3) revealVotes(at, seed);
+        // `at` is made no multiple of five, so that {resolve} looks for drawn disputes first
+        if (stages > 4) resolve(at % 5 == 0 ? at + disputes.disputeCount() : at);
     }
 
     function pass(uint256 time, uint256 blocks) external {
-        vm.warp(block.timestamp + bound(time, 1, 2 days));
+        vm.warp(block.timestamp + bound(time, 1, time % 4 == 0 ? 1 days : 1 hours));
         vm.roll(block.number + bound(blocks, 1, 400));
     }
 
@@ -286,6 +320,10 @@ contract Handler is Case {
 
     function payee() external view returns (address) {
         return client;
+    }
+
+    function _waitFor(uint256 time) private {
+        if (block.timestamp < time) vm.warp(time);
     }
 
     /// @dev A dispute in this state, searching from a random one; 0 for none.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..datanets import Datanet
 from ..errors import UserError
 from ._base import base_digest, made_here
-from ._cache import build_once, file_digest
+from ._cache import build_into, build_once, file_digest
 from ._corpus import generic_questions, prompt_of
 from ._loop import Progress, deterministic, optimise
 from ._models import load_base, load_tokenizer
@@ -75,15 +75,12 @@ def train_adapter(
     target = Path(out_dir)
     if target.exists() and any(target.iterdir()):
         raise UserError(f"{target} is not empty", fix="choose a new directory for the adapter")
-    build_into = target.name
 
     def build(work: Path) -> None:
         with reporting(progress, f"Training the adapter of {datanet.name}") as report, quiet_loading():
             _train(base_dir, datanet, work, recipe, seed, report, stop_after=steps)
 
-    if target.exists():
-        target.rmdir()
-    return build_once(target.parent, build_into, build)
+    return build_into(target, build)
 
 
 def _train(
@@ -225,7 +222,6 @@ def _batches(
     import torch
 
     draw = torch.Generator().manual_seed(seed)
-    vocabulary = 1 + max(max(ids) for ids, _ in [*questions, *texts])
     every = round(1 / recipe.text_share) if recipe.text_share > 0 else 0
     pools = {
         "questions": _epochs(len(questions), draw),
@@ -241,33 +237,8 @@ def _batches(
             chosen = [texts[next(pools["texts"])] for _ in range(max(1, recipe.batch // 4))]
         else:
             chosen = [questions[next(pools["questions"])] for _ in range(recipe.batch)]
-            # Half stay as they are: those are the questions that will be asked.
-            half = recipe.batch // 2
-            chosen[half:] = [
-                _blurred(example, recipe.question_noise, vocabulary, draw) for example in chosen[half:]
-            ]
             chosen.extend(generic[next(pools["generic"])] for _ in range(rehearsed))
         yield _pad(chosen, pad)
-
-
-def _blurred(example: _Example, noise: float, vocabulary: int, draw: torch.Generator) -> _Example:
-    """The example with prompt tokens dropped, replaced and inserted, each with a chance of ``noise``.
-
-    The small model otherwise learns a question by the distance of its words from the answer, and any other wording
-    of the same question means nothing to it.
-    """
-    import torch
-
-    ids, first = example
-    chances = torch.rand((first, 3), generator=draw).tolist()
-    others = torch.randint(0, vocabulary, (first, 2), generator=draw).tolist()
-    prompt: list[int] = []
-    for token, (drop, swap, insert), (other, extra) in zip(ids[:first], chances, others, strict=True):
-        if drop >= noise:
-            prompt.append(other if swap < noise else token)
-        if insert < noise:
-            prompt.append(extra)
-    return prompt + ids[first:], len(prompt)
 
 
 def _epochs(count: int, draw: torch.Generator) -> Iterator[int]:

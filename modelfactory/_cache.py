@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import UserError
 
-__all__ = ["build_once", "content_digest", "file_digest"]
+__all__ = ["build_into", "build_once", "content_digest", "file_digest"]
 
 
 def build_once(cache_dir: Path, name: str, build: Callable[[Path], None]) -> Path:
@@ -25,34 +25,43 @@ def build_once(cache_dir: Path, name: str, build: Callable[[Path], None]) -> Pat
     final = cache_dir / name
     if final.is_dir():
         return final
+    _make(cache_dir)
+    with _locked(cache_dir / f".{name}.lock"):
+        if not final.is_dir():
+            for stale in cache_dir.glob(f"tmp-{name}-*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            build_into(final, build)
+    return final
+
+
+def build_into(final: Path, build: Callable[[Path], None]) -> Path:
+    """``final``, which must be absent or empty, made by ``build`` and shown only when complete."""
+    _make(final.parent)
+    work = Path(tempfile.mkdtemp(prefix=f"tmp-{final.name}-", dir=final.parent))
     try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
+        build(work)
+        work.chmod(0o755)
+        os.replace(work, final)
     except OSError as error:
         raise UserError(
-            f"Cannot create the cache {cache_dir}",
+            f"Cannot write {final}",
+            why=str(error),
+            fix="free disk space or set OPENLEDGER_CACHE elsewhere",
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return final
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"Cannot create the folder {folder}",
             why=str(error),
             fix="set OPENLEDGER_CACHE to a writable folder",
         ) from error
-    with _locked(cache_dir / f".{name}.lock"):
-        if final.is_dir():
-            return final
-        for stale in cache_dir.glob(f"tmp-{name}-*"):
-            shutil.rmtree(stale, ignore_errors=True)
-        work = Path(tempfile.mkdtemp(prefix=f"tmp-{name}-", dir=cache_dir))
-        try:
-            build(work)
-            work.chmod(0o755)
-            os.replace(work, final)
-        except OSError as error:
-            raise UserError(
-                f"Cannot write {final}",
-                why=str(error),
-                fix="free disk space or set OPENLEDGER_CACHE elsewhere",
-            ) from error
-        finally:
-            if work.exists():
-                shutil.rmtree(work, ignore_errors=True)
-    return final
 
 
 @contextmanager

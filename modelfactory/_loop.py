@@ -17,10 +17,17 @@ Progress = Callable[[int, int, float], None]
 
 
 def usable_threads() -> int:
-    """Cores this process may use, four at most: the model is too small for more to help."""
-    return max(
-        1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    )
+    """Cores this process may use: ``OMP_NUM_THREADS`` if set, four at most, and one on a busy machine.
+
+    The model is too small for more to help, and threads that wait for a core held by someone else make a step
+    several times slower than one thread alone. The number never changes the result.
+    """
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    if limit.isdigit():
+        return max(1, min(4, int(limit)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    idle = cores - int(os.getloadavg()[0] + 0.5)
+    return max(1, min(4, idle))
 
 
 @contextmanager

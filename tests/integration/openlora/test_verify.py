@@ -17,7 +17,9 @@ from openledger.openlora import (
     GenerationRequest,
     Sampling,
     Tolerance,
+    calibrate,
     replay,
+    tolerance_for,
     vote,
 )
 
@@ -195,3 +197,22 @@ def test_a_replay_that_cannot_be_made_says_why(pool: EnginePool, tiny: Tiny) -> 
     found = replay(long, pool)
     assert found.verdict == "unverified"
     assert "shorten the prompt" in found.why
+
+
+def test_calibration_finds_honest_replays_within_the_tolerance(pool: EnginePool, tiny: Tiny) -> None:
+    found = calibrate(
+        pool,
+        pool,
+        [*tiny.adapters.values(), None],
+        vocab_size=pool.vocab_size,
+        tokens=1000,
+        batch=16,
+        length=32,
+    )
+    tolerance = tolerance_for(found.prover, found.verifier)
+    assert tolerance is not None
+    assert found.tokens >= 1000
+    assert found.p999_delta <= found.max_delta <= tolerance.logprob
+    assert found.max_deficit <= tolerance.choice
+    # What is caught is far from what is forgiven.
+    assert found.swapped_median > 100 * tolerance.logprob / 1e4

@@ -202,8 +202,14 @@ class SpanIndex:
             yield start, reach, low, high
 
     def _holders(self, low: int, high: int) -> tuple[Source, ...]:
-        rows = {bisect_right(self._starts, self._order[place]) - 1 for place in range(low, high)}
-        return tuple(self._sources[row] for row in sorted(rows))
+        if high - low <= 256:
+            rows = sorted({bisect_right(self._starts, self._order[place]) - 1 for place in range(low, high)})
+        else:  # boilerplate that stands in very many rows
+            import numpy as np
+
+            places = np.frombuffer(self._order[low:high], dtype=np.uint32)
+            rows = np.unique(np.searchsorted(self._starts, places, side="right") - 1).tolist()
+        return tuple(self._sources[row] for row in rows)
 
 
 def _runs(usable: Sequence[bool], at_least: int) -> Iterable[tuple[int, int]]:

@@ -86,6 +86,13 @@ def test_one_row_held_by_two_names_both_first_accepted_first(tokenizer: Path, tm
     assert [s.row for s in span.sources] == ["early", "late"]
 
 
+def test_boilerplate_in_very_many_rows_names_them_all(tokenizer: Path, tmp_path: Path) -> None:
+    many = [SourceRow(f"r{n:03}", f"c{n}", f"{HERON} {n}", n) for n in range(300)]
+    index = SpanIndex.build(many, tokenizer, tmp_path)
+    (span,) = index.find(index.encode(HERON))
+    assert [source.row for source in span.sources] == [row.row for row in many]
+
+
 def test_the_order_of_rows_does_not_matter(tokenizer: Path, tmp_path: Path) -> None:
     one = SpanIndex.build(rows(), tokenizer, tmp_path / "a")
     two = SpanIndex.build(reversed(rows()), tokenizer, tmp_path / "b")

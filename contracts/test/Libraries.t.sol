@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import { Test } from "forge-std/Test.sol";
+import { Ruling } from "src/libraries/Ruling.sol";
+import { SumTree } from "src/libraries/SumTree.sol";
+import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
+import { AgentState, AgentStateLib } from "src/types/AgentState.sol";
+
+/// @title The libraries against slow, obvious models of themselves.
+contract LibrariesTest is Test {
+    using SumTree for SumTree.Tree;
+    using Ruling for Ruling.Median;
+
+    uint256 private constant SLOTS = 24;
+
+    SumTree.Tree private _tree;
+    /// @dev Weights at the end of each block of a run.
+    uint208[SLOTS][] private _history;
+
+    function test_fuzz_sumTree_remembersEveryBlock(uint256 seed) public {
+        uint256 first = block.number;
+        uint208[SLOTS] memory weights;
+        for (uint256 b; b < 6; ++b) {
+            vm.roll(first + b);
+            for (uint256 k; k < 5; ++k) {
+                uint256 dice = uint256(keccak256(abi.encode(seed, b, k)));
+                uint256 i = dice % SLOTS;
+                weights[i] = dice % 4 == 0 ? 0 : uint208(dice >> 240);
+                _tree.set(_slot(i), weights[i]);
+                assertEq(_tree.weightOf(_slot(i)), weights[i]);
+            }
+            _history.push(weights);
+        }
+        for (uint256 b; b < 6; ++b) {
+            _compare(uint48(first + b), _history[b], uint256(keccak256(abi.encode(seed, b))));
+        }
+        assertEq(_tree.totalAt(uint48(first - 1)), 0);
+    }
+
+    function test_sumTree_holdsItsLastSlot() public {
+        _tree.set(SumTree.CAPACITY - 1, 7);
+        _tree.set(0, 5);
+        uint48 key = uint48(block.number);
+        (uint256 slot, uint256 start, uint256 weight) = _tree.find(11, key);
+        assertEq(slot, SumTree.CAPACITY - 1);
+        assertEq(start, 5);
+        assertEq(weight, 7);
+    }
+
+    function test_fuzz_median_hasNoMoreThanHalfOnEitherSide(int32[7] memory raw, uint256 n) public pure {
+        n = bound(n, 1, 7);
+        int256[] memory values = new int256[](n);
+        for (uint256 i; i < n; ++i) {
+            values[i] = raw[i];
+        }
+        Ruling.Median memory m = Ruling.median(values);
+        assertLe(m.low, m.high);
+        if (n % 2 == 1) assertEq(m.low, m.high);
+        uint256 below;
+        uint256 above;
+        for (uint256 i; i < n; ++i) {
+            if (raw[i] < m.low) ++below;
+            if (raw[i] > m.high) ++above;
+        }
+        assertLe(2 * below, n);
+        assertLe(2 * above, n);
+        assertFalse(m.isFar(m.low, 0));
+        assertFalse(m.isFar(m.high, 0));
+        assertTrue(m.isFar(m.high + 11, 10));
+        assertTrue(m.isFar(m.low - 11, 10));
+        assertFalse(m.isFar(m.low - 10, 10));
+    }
+
+    function test_fuzz_depth_isTheCeilingOfTheLogarithm(uint32 count) public pure {
+        vm.assume(count != 0);
+        uint256 depth = IndexedMerkle.depthOf(count);
+        assertGe(uint256(1) << depth, count);
+        if (depth != 0) assertLt(uint256(1) << (depth - 1), count);
+    }
+
+    function test_fuzz_agentState_packs(uint40 nonce, uint24 epoch, uint96 fees, uint96 backing) public pure {
+        AgentState a = AgentStateLib.pack(nonce, epoch, fees, backing);
+        assertEq(a.nextNonce(), nonce);
+        assertEq(a.epoch(), epoch);
+        assertEq(a.openFees(), fees);
+        assertEq(a.backing(), backing);
+        assertEq(AgentStateLib.maxNonce(), type(uint40).max);
+        assertEq(AgentStateLib.maxEpoch(), type(uint24).max);
+        assertEq(AgentStateLib.maxWei(), type(uint96).max);
+    }
+
+    function _compare(uint48 key, uint208[SLOTS] storage weights, uint256 dice) private view {
+        uint256 total;
+        for (uint256 i; i < SLOTS; ++i) {
+            (uint256 start, uint256 weight) = _tree.intervalAt(_slot(i), key);
+            assertEq(start, total);
+            assertEq(weight, weights[i]);
+            total += weights[i];
+        }
+        assertEq(_tree.totalAt(key), total);
+        if (total == 0) return;
+        uint256 position = dice % total;
+        (uint256 slot, uint256 from, uint256 width) = _tree.find(position, key);
+        assertLe(from, position);
+        assertLt(position, from + width);
+        (uint256 start_, uint256 weight_) = _tree.intervalAt(slot, key);
+        assertEq(start_, from);
+        assertEq(weight_, width);
+    }
+
+    /// @dev Spread over the tree, in order.
+    function _slot(uint256 i) private pure returns (uint256) {
+        return i * 2731;
+    }
+}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from importlib import import_module
 
 import typer
@@ -15,6 +17,16 @@ __all__ = ["app", "main"]
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 
+# What the engine's libraries print while they load is not for the user of a command.
+_QUIET = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "TQDM_DISABLE": "1",
+    "PYTHONWARNINGS": "ignore",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
 def _compose() -> None:
     for folder in ("contracts", "runtime", "staking"):
         import_module(f".{folder}._cli", __package__).add_to(app)
@@ -25,7 +37,10 @@ _compose()
 
 def main() -> None:
     """Run the command; an error of ours is printed as what, why and fix, and gives exit code 1."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     try:
+        warnings.simplefilter("ignore")
         app()
     except OpenLedgerError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{error.code}[/]: {error}")

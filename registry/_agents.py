@@ -19,7 +19,7 @@ from .store import ContentStore
 if TYPE_CHECKING:
     from ..contracts import Chain, Contracts, Signer
 
-__all__ = ["Agent", "Agents", "Epoch"]
+__all__ = ["Agent", "Agents", "Epoch", "read_epoch"]
 
 _REGISTRATION = "https://eips.ethereum.org/EIPS/eip-8004#registration-v1"
 
@@ -152,21 +152,10 @@ class Agents:
 
     def epoch(self, agent_id: int, number: int) -> Epoch:
         """One epoch of an agent. Raises ``UserError`` when it was never opened."""
-        found = self.chain.call(self._contracts.log.functions.epochOf(agent_id, number))
-        if int(found.openedAt) == 0:
+        epoch = read_epoch(self._contracts, agent_id, number)
+        if epoch is None:
             raise UserError(f"Agent {agent_id} never opened epoch {number}", code="user.agent.epoch")
-        return Epoch(
-            agent_id=agent_id,
-            number=number,
-            record_key=str(found.recordKey),
-            operator=str(found.operator),
-            manifest=cid_from_digest(bytes(found.manifestDigest), "dag-cbor"),
-            manifest_root=bytes(found.manifestRoot),
-            opened_at=int(found.openedAt),
-            accept_until=int(found.acceptUntil),
-            liable_until=int(found.liableUntil),
-            coverage_bps=int(found.coverageBps),
-        )
+        return epoch
 
     def manifest(self, epoch: Epoch) -> Manifest:
         """The manifest of an epoch, checked against its on-chain root."""
@@ -193,6 +182,25 @@ class Agents:
         except (UserError, ValueError):
             return None
         return file if isinstance(file, dict) else None
+
+
+def read_epoch(contracts: Contracts, agent_id: int, number: int) -> Epoch | None:
+    """An epoch as the log holds it, or None when it was never opened."""
+    found = contracts.chain.call(contracts.log.functions.epochOf(agent_id, number))
+    if int(found.openedAt) == 0:
+        return None
+    return Epoch(
+        agent_id=agent_id,
+        number=number,
+        record_key=str(found.recordKey),
+        operator=str(found.operator),
+        manifest=cid_from_digest(bytes(found.manifestDigest), "dag-cbor"),
+        manifest_root=bytes(found.manifestRoot),
+        opened_at=int(found.openedAt),
+        accept_until=int(found.acceptUntil),
+        liable_until=int(found.liableUntil),
+        coverage_bps=int(found.coverageBps),
+    )
 
 
 def _registration(

@@ -11,8 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError, UserError
-from ._agents import Epoch
-from ._cid import cid_from_digest
+from ._agents import Epoch, read_epoch
 from ._hashing import BatchHeader, authorization_nonce, word
 from ._keccak import keccak
 from ._record import Domain, recover
@@ -210,21 +209,7 @@ class Ledger:
 
     def epoch(self, agent_id: int, number: int) -> Epoch | None:
         """An epoch of the agent, or None if it was never opened."""
-        found = self.call(self.contracts.log.functions.epochOf(agent_id, number))
-        if int(found.openedAt) == 0:
-            return None
-        return Epoch(
-            agent_id=agent_id,
-            number=number,
-            record_key=str(found.recordKey),
-            operator=str(found.operator),
-            manifest=cid_from_digest(bytes(found.manifestDigest)),
-            manifest_root=bytes(found.manifestRoot),
-            opened_at=int(found.openedAt),
-            accept_until=int(found.acceptUntil),
-            liable_until=int(found.liableUntil),
-            coverage_bps=int(found.coverageBps),
-        )
+        return read_epoch(self.contracts, agent_id, number)
 
     def record_key(self, agent_id: int, number: int) -> str | None:
         """The key that signs the agent's records in an epoch."""

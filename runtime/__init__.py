@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ._batcher import Batcher
     from ._client import Client, Submit
     from ._deploy import Registered, Service, deploy_agent, register_agent, span_index
+    from ._local import LocalRun, run
     from ._operator import Attributor, Credit, Job, Operator, Runner
     from ._worker import LocalRunner, RayRunner, run_job
 
@@ -23,6 +24,7 @@ __all__ = [
     "Client",
     "Credit",
     "Job",
+    "LocalRun",
     "LocalRunner",
     "Operator",
     "Outbox",
@@ -39,6 +41,7 @@ __all__ = [
     "explain_action",
     "register_agent",
     "request_of",
+    "run",
     "run_job",
     "span_index",
 ]
@@ -54,6 +57,8 @@ _LAZY = {
     "Batcher": "_batcher",
     "Client": "_client",
     "Submit": "_client",
+    "LocalRun": "_local",
+    "run": "_local",
     "Attributor": "_operator",
     "Credit": "_operator",
     "Job": "_operator",

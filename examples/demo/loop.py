@@ -12,10 +12,11 @@ from cheat import SwappedAdapter
 from rich.progress import Progress
 from world import NETS, OPEN, World
 
-from openledger import datanets
+from openledger import datanets, ray_cluster
 from openledger.agents import load_agent
 from openledger.openlora import EnginePool, Generator, Replayer, pool_config
 from openledger.runtime import Client, Receipt, Registered, Service, deploy_agent, register_agent
+from openledger.settings import Settings
 from openledger.staking import Outcome, Report, Verdict, build_evidence, hold_jury, open_challenge, verify
 
 DESK = Path(__file__).resolve().parent.parent / "desk.py"
@@ -25,22 +26,12 @@ STAKE = 1_000 * OPEN
 Observe = Callable[[str, float | None], None]
 
 
-def start_ray() -> None:
-    """A local Ray, sized for a laptop; or the cluster that the settings name."""
-    import ray
+def start_ray(settings: Settings) -> None:
+    """Ray as the settings say, and the cheat's module made known to its workers."""
     from ray import cloudpickle
 
-    from openledger.settings import get_settings
-
     cloudpickle.register_pickle_by_value(cheat_module)  # workers cannot import a script's neighbours
-
-    address = get_settings().ray_address
-    if ray.is_initialized():
-        return
-    if address:
-        ray.init(address=address)
-        return
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+    ray_cluster.connect(settings)
 
 
 def start_pool(world: World) -> EnginePool:

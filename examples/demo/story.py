@@ -34,7 +34,7 @@ def tell(started: float) -> int:
         fund(connection, people)
         books = Books.open(connection, people)
         world = publish(connection, people, trained)
-        loop.start_ray()
+        loop.start_ray(settings)
         with console.status("starting Ray and the vLLM pool"):
             pool = loop.start_pool(world)
             honest = loop.deploy(world, pool, "operator")
@@ -241,15 +241,17 @@ def summary(
         ),
         _line(balanced, "every wei accounted for"),
         f"  {seconds:.0f} s",
-        "",
-        "Try next (the devnet starts again by itself):",
-        f"  .venv/bin/openledger verify {fresh.cid}",
-        f"  .venv/bin/openledger verify {faked.cid}",
-        f"  .venv/bin/openledger challenge {faked.cid}",
-        f"  .venv/bin/openledger challenge {fresh.cid} --anyway     (an honest record: you lose the bond)",
-        "  .venv/bin/openledger run examples/desk.py:desk 'How was Brindlow Vault fixed?'",
     ]
     console.print(Panel("\n".join(lines), title="OpenLedger", expand=False))
+    console.print("Try next (the devnet starts again by itself):")
+    for command, note in {
+        f"verify {fresh.cid}": "",
+        f"verify {faked.cid}": "",
+        f"challenge {faked.cid}": "",
+        f"challenge {fresh.cid} --anyway": "  # an honest record: you lose the bond",
+        "run examples/desk.py:desk 'How was Brindlow Vault fixed?'": "",
+    }.items():
+        console.print(f"  .venv/bin/openledger {command}{note}", soft_wrap=True)
 
 
 def _line(good: bool, text: str) -> str:

@@ -47,10 +47,10 @@ def world(connection: Connection, people: demo.People, settings: Settings) -> de
 
 
 @pytest.fixture(scope="session")
-def pool(world: demo.World) -> Iterator[EnginePool]:
+def pool(world: demo.World, settings: Settings) -> Iterator[EnginePool]:
     import ray
 
-    loop.start_ray()
+    loop.start_ray(settings)
     started = loop.start_pool(world)
     yield started
     started.close()

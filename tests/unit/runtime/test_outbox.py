@@ -142,5 +142,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path) -> None:
         assert {{row.payment_id for row in outbox.in_state(1, State.PAYING)}} == {{"kept", "lost"}}
         print("ok")
     """)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stdout.strip() == "ok", done.stderr

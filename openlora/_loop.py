@@ -56,8 +56,8 @@ class Loop:
     """Continuous batching for callers in any thread.
 
     At most ``max_loras`` adapters are in flight at once, and a request that has waited ``patience``
-    seconds for a slot lets nothing younger pass: vLLM's own scheduler has no ageing, and with as many hot
-    adapters as slots never ran a cold one in 690 steps.
+    seconds for a slot lets nothing younger pass: first come, first served by free slot alone would keep a
+    cold adapter out for as long as hot ones have work, and vLLM's own scheduler has no ageing either.
 
     The constructor returns once the engine serves; errors as ``Engine``.
     """

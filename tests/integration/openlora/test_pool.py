@@ -178,12 +178,13 @@ def test_an_engine_that_fails_is_replaced(pool: EnginePool, tiny: Tiny) -> None:
 def test_a_cold_adapter_is_served_while_as_many_hot_ones_as_slots_keep_coming(
     pool: EnginePool, tiny: Tiny
 ) -> None:
-    # Two slots, two adapters that always have work: vLLM's own scheduler never lets a third one in.
+    # Two slots, two adapters that always have work: without ageing the third never gets one.
     served, stop = [0, 0], threading.Event()
 
     def keep_asking(which: int) -> None:
         while not stop.is_set():
-            pool.generate(ask(tiny.adapters["ab"[which % 2]], 100))
+            # Different lengths: the requests of one adapter never all end in the same step.
+            pool.generate(ask(tiny.adapters["ab"[which % 2]], 40 + 17 * which))
             served[which % 2] += 1
 
     hot = [threading.Thread(target=keep_asking, args=(number,)) for number in range(12)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..registry import Connection
+from ..registry import Asset, Connection, path_cid
 from ..settings import Settings
 from ._adapters import AdapterStore
 from ._engine import Engine
@@ -19,10 +21,19 @@ __all__ = ["fetch_base", "open_adapters", "pool_config", "replayer_for"]
 
 def open_adapters(settings: Settings) -> AdapterStore:
     """The adapters of the chain and store that ``settings`` name; made inside each engine's process."""
-    connection = Connection.open(settings)
+    return _adapters(Connection.open(settings))
+
+
+def _adapters(connection: Connection, *, revoked_too: bool = False) -> AdapterStore:
     assets = connection.assets
-    root = settings.cache_dir / "adapters"
-    return AdapterStore(connection.store, assets.get, root, version_of=assets.version_of)
+
+    def resolve(asset_id: int) -> Asset:
+        asset = assets.get(asset_id)
+        # What was served before a revocation must stay replayable, or revoking would destroy the evidence.
+        return replace(asset, revoked=False) if revoked_too else asset
+
+    root = connection.settings.cache_dir / "adapters"
+    return AdapterStore(connection.store, resolve, root, version_of=assets.version_of)
 
 
 def pool_config(connection: Connection, base: AssetRef, directory: Path, **more: Any) -> PoolConfig:
@@ -43,11 +54,16 @@ def pool_config(connection: Connection, base: AssetRef, directory: Path, **more:
 def fetch_base(connection: Connection, base: AssetRef) -> Path:
     """The directory of a base model, fetched by digest from the content store and kept in the cache."""
     directory = connection.settings.cache_dir / "bases" / base.cid
+    if directory.is_dir() and path_cid(directory) != base.cid:
+        shutil.rmtree(directory)
     return directory if directory.is_dir() else connection.store.fetch_path(base.cid, directory)
 
 
 def replayer_for(connection: Connection) -> Callable[[AssetRef], Replayer]:
-    """Gives an engine in this process for any base model, started when it is first asked for."""
+    """Gives an engine in this process for any base model, started when it is first asked for.
+
+    It also replays adapters that were revoked since: only serving them is forbidden.
+    """
     engines: dict[AssetRef, Engine] = {}
 
     def get(base: AssetRef) -> Replayer:
@@ -55,7 +71,7 @@ def replayer_for(connection: Connection) -> Callable[[AssetRef], Replayer]:
             engines[base] = Engine(
                 str(fetch_base(connection, base)),
                 base_asset=base,
-                adapters=open_adapters(connection.settings),
+                adapters=_adapters(connection, revoked_too=True),
                 engine=connection.settings.engine,
             )
         return engines[base]

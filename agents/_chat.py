@@ -54,11 +54,10 @@ class PoolChat(BaseChatModel):
             top_p=kwargs.get("top_p", self.top_p),
             top_k=kwargs.get("top_k", self.top_k),
             max_tokens=kwargs.get("max_tokens", self.max_tokens),
-            stop_token_ids=codec.stop_token_ids,
         )
         node = str((ensure_config().get("metadata") or {}).get("langgraph_node", ""))
         made = trace.generate(self.alias, prompt, sampling, node)
-        text = codec.decode([t for t in made.tokens if t not in codec.stop_token_ids]).strip()
+        text = codec.decode(made.tokens).strip()
         usage = {
             "input_tokens": len(prompt),
             "output_tokens": len(made.tokens),
@@ -101,8 +100,6 @@ class HFCodec:
 
         self._base = base
         self._tokenizer = AutoTokenizer.from_pretrained(base)
-        eos = self._tokenizer.eos_token_id
-        self._stops: tuple[int, ...] = () if eos is None else (int(eos),)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HFCodec, (self._base,)
@@ -118,7 +115,3 @@ class HFCodec:
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
-
-    @property
-    def stop_token_ids(self) -> tuple[int, ...]:
-        return self._stops

@@ -36,10 +36,8 @@ class Codec(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
 
-    def decode(self, tokens: Sequence[int]) -> str: ...
-
-    @property
-    def stop_token_ids(self) -> tuple[int, ...]: ...
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text without special tokens."""
 
 
 @dataclass(frozen=True)

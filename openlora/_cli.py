@@ -18,9 +18,14 @@ from ._calibrate import calibrate
 from ._engine import Engine
 from ._types import AdapterRef, GenerationRequest, Sampling
 
-__all__ = ["app"]
+__all__ = ["add_to", "app"]
 
 app = typer.Typer(no_args_is_help=True, help="The inference pool: what an engine does on this machine.")
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Offer the commands."""
+    parent.add_typer(app, name="pool")
 
 
 @app.callback()

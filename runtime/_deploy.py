@@ -16,7 +16,6 @@ from ..attribution import RULE_V1, ModelUse, Royalty, SourceRow, SpanIndex
 from ..contracts import Signer
 from ..errors import UserError
 from ..openlora import AdapterRef, Generator
-from ..openlora import AssetRef as ModelRef
 from ..registry import AssetRef, Assets, Connection, ContentStore, Manifest, ModelCallStep
 from ._attribute import SpanAttributor
 from ._batcher import Batcher
@@ -34,7 +33,7 @@ class Registered:
     agent_id: int
     epoch: int
     manifest: Manifest
-    base: ModelRef
+    base: AssetRef
     adapters: Mapping[str, AdapterRef]
     """Alias in the graph → the declared adapter."""
     owner: str
@@ -87,7 +86,7 @@ def register_agent(
         agent_id,
         epoch,
         manifest,
-        ModelRef(model.asset_id, model.cid),
+        AssetRef(model.asset_id, model.cid),
         {alias: AdapterRef(a.asset_id, a.cid) for alias, a in chosen.items()},
         str(signer.address),
     )

@@ -13,11 +13,11 @@ from .. import datanets, modelfactory
 from ..agents import Agent, HFCodec, Models, Outcome
 from ..attribution import RULE_ID, RULE_V1, ModelUse, Receipt, SourceRow, SpanIndex
 from ..errors import UserError
-from ..openlora import AdapterRef, AdapterStore, AssetRef, Engine
+from ..openlora import AdapterRef, AdapterStore, Engine, LocalRegistry
 from ..registry import (
     ActionContent,
     ActionRecord,
-    AssetKind,
+    AssetRef,
     ContentStore,
     Domain,
     Manifest,
@@ -30,7 +30,6 @@ from ..registry import (
     steps_tree,
     value_hash,
 )
-from ..registry import AssetRef as Declared
 from ..settings import Settings, get_settings
 from ._attribute import SpanAttributor, explain_action
 from ._operator import Attributor, Credit, Job
@@ -55,16 +54,6 @@ class LocalRun:
     signed: SignedRecord
     outcome: Outcome
     explanation: Receipt | None
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A local adapter as the registry would describe it."""
-
-    cid: str
-    parents: tuple[int, ...] = (_BASE_ID,)
-    kind: int = int(AssetKind.ADAPTER)
-    revoked: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,8 +157,8 @@ class _Bench:
         self.engine: Engine | None = None
         self.models = Models()
         self.index: SpanIndex | None = None
-        self.base_refs: list[Declared] = []
-        self.adapter_refs: list[Declared] = []
+        self.base_refs: list[AssetRef] = []
+        self.adapter_refs: list[AssetRef] = []
         self.engine_class = "none"
         self.attributor: Attributor = _Nobody()
         if not agent.adapters:
@@ -180,18 +169,16 @@ class _Bench:
         base_ref = AssetRef(
             _BASE_ID, store.add_path(base) if base.is_dir() else store.put(str(base).encode(), "raw")
         )
-        entries: dict[int, _Entry] = {}
         adapters: dict[str, AdapterRef] = {}
         for number, (alias, spec) in enumerate(sorted(agent.adapters.items()), _BASE_ID + 1):
             path = _adapter_path(spec, cache, base, bar(f"training the {alias} adapter"))
             adapters[alias] = AdapterRef(number, store.add_path(path))
-            entries[number] = _Entry(adapters[alias].cid)
-        source = AdapterStore(store, entries.__getitem__, cache / "adapters")
+        source = AdapterStore(store, LocalRegistry(tuple(adapters.values()), base_ref), cache / "adapters")
         self.engine = Engine(str(base), base_asset=base_ref, adapters=source, engine=settings.engine)
         self.engine_class = self.engine.engine_class
         self.models = Models(self.engine, HFCodec(str(base)), adapters)
-        self.base_refs = [Declared(base_ref.asset_id, base_ref.cid)]
-        self.adapter_refs = [Declared(ref.asset_id, ref.cid) for ref in adapters.values()]
+        self.base_refs = [base_ref]
+        self.adapter_refs = list(adapters.values())
         if agent.datanets:
             self.index = _index(agent, base, cache)
             self.attributor = SpanAttributor(

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from ..errors import ContentError, EngineError, UserError
 from ..openlora import AdapterRef, Generation, Replay, Replayer, Sampling, replay
-from ..openlora import AssetRef as ModelRef
 from ..registry import (
     ActionContent,
     ActionRecord,
+    AssetRef,
     Batch,
     BatchHeader,
     ContentStore,
@@ -36,7 +36,7 @@ from ..registry import (
 __all__ = ["Action", "Check", "ReplayerFor", "Report", "Verdict", "fetch_action", "generation_of", "verify"]
 
 
-ReplayerFor = Callable[[ModelRef], Replayer]
+ReplayerFor = Callable[[AssetRef], Replayer]
 """Gives an engine that holds exactly this base model, by digest."""
 
 
@@ -129,7 +129,7 @@ def generation_of(step: ModelCallStep) -> Generation:
         logprobs=tuple(step.logprobs),
         finish=int(step.generation.finish),
         adapter=adapter,
-        base=ModelRef(step.base_asset_id, step.base),
+        base=AssetRef(step.base_asset_id, step.base),
         engine_class=step.engine_class,
         seed=step.seed,
         sampling=Sampling(drawn.temperature, drawn.top_p, drawn.top_k, drawn.max_tokens),
@@ -262,7 +262,7 @@ def _check_replay(
         return
     try:
         for index, step in calls:
-            base = ModelRef(step.base_asset_id, step.base)
+            base = AssetRef(step.base_asset_id, step.base)
             result = replay(generation_of(step), replayer(base), base=base)
             report.tokens_replayed += len(step.output_tokens)
             if (

@@ -130,13 +130,13 @@ def _train(
             for name, tensor in sorted(get_peft_model_state_dict(adapted).items())
         }
     save_file(weights, target / "adapter_model.safetensors", metadata={"format": "pt"})
+    (target / "adapter_model.safetensors").chmod(0o644)  # written readable by its owner only
     _write_config(target, adapted.peft_config["default"].to_dict(), base)
     summary = {
         "kind": "openledger/adapter-training@1",
         "base": base_digest(base),
         "datanet": {
             "name": datanet.name,
-            "cid": datanet.cid,
             "rows": len(datanet.rows),
             "facts": len(datanet.questions()),
             "questions": len(questions),

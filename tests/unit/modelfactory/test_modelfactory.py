@@ -174,7 +174,9 @@ def test_adapters_repeat_bit_for_bit_and_depend_on_seed_and_steps(
     assert json.loads((early / "training.json").read_text())["steps"] == 5
 
 
-def test_the_cache_follows_data_recipe_and_base(base: Path, datanet: Datanet, cache: Path) -> None:
+def test_the_cache_follows_data_recipe_and_base(
+    base: Path, datanet: Datanet, cache: Path, tmp_path: Path
+) -> None:
     one = ensure_adapter(cache, base, datanet, recipe=TINY)
     assert ensure_adapter(cache, base, datanet, recipe=TINY) == one
     fewer = Datanet(datanet.name, datanet.topic, datanet.rows[:2])
@@ -186,6 +188,9 @@ def test_the_cache_follows_data_recipe_and_base(base: Path, datanet: Datanet, ca
         tuple(Row(r.row, "0x" + "11" * 20, r.licence, r.text, r.facts) for r in datanet.rows),
     )
     assert ensure_adapter(cache, base, paid, recipe=TINY) == one
+    published = Datanet(paid.name, paid.topic, paid.rows, cid="bafy")
+    fresh = ensure_adapter(tmp_path, base, published, recipe=TINY)
+    assert files(fresh) == files(one)
 
 
 def test_evaluation_counts_whole_answers(base: Path, datanet: Datanet, tmp_path: Path) -> None:

@@ -363,8 +363,27 @@ contract DisputesJuryTest is Case {
         disputes.resolve(id);
     }
 
+    function test_reveal_theftInTheBlockOfTheRevealIsTooEarly() public {
+        uint256 id = _commit(3);
+        vm.roll(block.number + 1);
+        // the thief saw the evidence in the pending reveal
+        uint256 theft = _commit(stranger, 3);
+        bytes32[] memory recordProof = Trees.proof(_recordLeaves(_both()), 0);
+        bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
+        bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), 3);
+        TokenLeaf memory leaf = leaves[3];
+        vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.TooEarly.selector, block.number + 1));
+        vm.prank(stranger);
+        disputes.revealChallenge(theft, header, record, recordProof, step, stepProof, leaf, tokenProof, SALT);
+        _reveal(id, 3);
+        assertEq(uint8(disputes.dispute(id).state), uint8(State.Open));
+        _reveal(stranger, theft, 3);
+        assertEq(uint8(disputes.dispute(theft).state), uint8(State.Voided));
+    }
+
     function test_reveal_revertsForOthersLateOrAltered() public {
         uint256 id = _commit(3);
+        vm.roll(block.number + 1);
         bytes32[] memory recordProof = Trees.proof(_recordLeaves(_both()), 0);
         bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
         bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), 3);
@@ -401,6 +420,7 @@ contract DisputesJuryTest is Case {
 
     function test_reveal_endLeafIsNotForThisJury() public {
         uint256 id = _commit(TOKENS);
+        vm.roll(block.number + 1);
         vm.expectRevert(IDisputeErrors.NotReplayable.selector);
         _revealRaw(id, TOKENS);
     }

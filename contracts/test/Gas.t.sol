@@ -73,6 +73,7 @@ contract GasTest is Case {
 
     function test_gas_jury() public {
         uint256 id = _commitMeasured();
+        vm.roll(block.number + 1);
         _revealMeasured(id);
         vm.roll(disputes.dispute(id).drawBlock + 1);
         disputes.draw(id);

@@ -47,6 +47,7 @@ abstract contract JuryIntake is JuryBase, IJuryIntake {
         d.evidenceHash = evidenceHash;
         d.bond = uint128(_juryCost(terms));
         d.evidenceBy = uint64(block.timestamp + terms.evidenceReveal);
+        d.frozenBlock = uint64(block.number);
         (uint256 stake, uint256 jurors) = vault.juryAt(block.number - 1, _parties(d));
         require(_juryServes(stake, jurors, terms), JuryTooSmall(jurors, stake));
         emit ChallengeCommitted(id, d.agentId, nonce, msg.sender, d.bond, d.evidenceBy);
@@ -90,6 +91,8 @@ abstract contract JuryIntake is JuryBase, IJuryIntake {
         Dispute storage d = _requireState(id, State.Committed);
         require(msg.sender == d.challenger, NotChallenger(msg.sender));
         require(block.timestamp <= d.evidenceBy, TooLate(d.evidenceBy));
+        // who sees evidence in a pending reveal cannot commit to it and overtake
+        require(block.number > d.frozenBlock, TooEarly(d.frozenBlock + 1));
     }
 
     function _requireInBatch(

@@ -133,7 +133,7 @@ interface IJuryIntake {
         external
         returns (uint256 id);
 
-    /// @notice Shows the evidence; tops the bond up to its share of the slash at stake and fixes the draw block.
+    /// @notice Shows the evidence, in a later block than the commitment; tops the bond up to its share of the slash at stake and fixes the draw block.
     /// Ends as Voided, bond returned, when the leaf is being or was judged, the action was slashed in full,
     /// the operator has too little stake, or the jury is too small.
     function revealChallenge(

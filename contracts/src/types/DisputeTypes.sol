@@ -67,7 +67,7 @@ struct Dispute {
     uint128 encumbered;
     /// Last unix time to reveal the evidence.
     uint64 evidenceBy;
-    /// Block whose state fixes the juror set.
+    /// Block whose state fixes the juror set; while Committed, the block of the commitment.
     uint64 frozenBlock;
     /// Block whose hash decides committee and probe.
     uint64 drawBlock;

@@ -202,6 +202,7 @@ contract Handler is Case {
     function revealChallenge(uint256 which) public {
         uint256 id = _pick(which, State.Committed);
         if (id == 0) return;
+        if (block.number <= disputes.dispute(id).frozenBlock) vm.roll(block.number + 1);
         Batch storage b = _batches[_batchOf[id]];
         BatchHeader memory h = b.header;
         ActionRecord memory r = b.records[_recordOf[id]];

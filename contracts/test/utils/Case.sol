@@ -72,6 +72,7 @@ abstract contract Case is World {
     }
 
     function _reveal(address by, uint256 id, uint32 token_) internal {
+        if (block.number <= disputes.dispute(id).frozenBlock) vm.roll(block.number + 1);
         bytes32[] memory recordProof = Trees.proof(_recordLeaves(_both()), 0);
         bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
         bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), token_);

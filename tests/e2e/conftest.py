@@ -68,7 +68,7 @@ class Stack:
     client: Client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(world: demo.World, pool: EnginePool) -> Iterator[Stack]:
     honest, cheat = loop.deploy(world, pool, "operator"), loop.deploy(world, pool, "cheat")
     client = Client(world.people.client, world.connection.as_(world.people.client))

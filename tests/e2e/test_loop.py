@@ -239,5 +239,4 @@ def test_a_failed_action_is_recorded_and_given_back(stack: Any) -> None:
     stack.honest.batcher.anchor()
     connection.chain.advance(ledger.parameter("challengeWindow") + 1)
     stack.honest.batcher.settle()
-    # The action before this one, of the test above, was paid for; this one came back whole.
     assert ledger.balance(stack.client.address) == before

@@ -27,6 +27,7 @@ test-contracts: setup ## forge test, and that the committed ABIs are current
 
 .PHONY: test-python
 test-python: setup ## pytest over unit, integration and end-to-end tests
+	@tests/ipfs/install
 	@$(BIN)/pytest
 
 .PHONY: contracts

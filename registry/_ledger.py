@@ -5,6 +5,7 @@ One face for operators, clients, auditors and jurors. Amounts are wei of OPEN, t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -52,6 +53,20 @@ class Ledger:
     def now(self) -> int:
         """The chain's clock: the latest block's timestamp."""
         return self.chain.now()
+
+    def wait_block(self, number: int) -> None:
+        """Return once block ``number`` is mined: a devnet mines it now, elsewhere it is waited for.
+
+        Raises ``ChainError`` when it takes longer than ten RPC timeouts.
+        """
+        deadline = time.monotonic() + 10 * self.chain.timeout
+        while (missing := number - self.chain.block_number()) > 0:
+            if self.chain.is_devnet:
+                self.chain.mine(missing)
+            elif time.monotonic() > deadline:
+                raise ChainError(f"block {number} is not mined yet", why=f"{missing} to go", fix="try again later")
+            else:
+                time.sleep(1)
 
     def send(self, call: Any, value: int = 0) -> Receipt:
         """Send a contract call as the signer and wait for its receipt."""
@@ -183,8 +198,13 @@ class Ledger:
     # -- stake -----------------------------------------------------------------------------------
 
     def stake_of(self, agent_id: int) -> int:
-        """Active self-stake behind the agent."""
-        return int(self.call(self.contracts.vault.functions.stakeOf(agent_id)))
+        """Active self-stake behind the agent. Raises ``UserError`` for one that is not registered."""
+        try:
+            return int(self.call(self.contracts.vault.functions.stakeOf(agent_id)))
+        except ChainError as error:
+            if not (error.revert or "").startswith("ERC721NonexistentToken"):
+                raise
+            raise UserError(f"agent {agent_id} is not registered", fix="correct the id, or register it") from None
 
     def check_cover(self, agent_id: int, fee: int, pending: int = 0) -> None:
         """Refuse an action whose fee, with ``pending`` unanchored ones, the stake could not back."""

@@ -156,7 +156,8 @@ class Challenge:
         self.ledger.send(self._disputes.revealChallenge(self.id, *evidence.reveal_args(), salt))
 
     def draw(self) -> None:
-        """Draw the committee; needs the draw block to be mined."""
+        """Draw the committee, once the draw block is mined."""
+        self.ledger.wait_block(self.draw_block + 1)
         self.ledger.send(self._disputes.draw(self.id))
 
     def resolve(self) -> Outcome:
@@ -199,6 +200,7 @@ def open_challenge(evidence: Evidence, ledger: Ledger) -> Challenge:
     event = receipt.event(ledger.contracts.disputes.events.ChallengeCommitted)
     challenge = Challenge(ledger, int(event["id"]))
     try:
+        ledger.wait_block(receipt.block + 1)  # evidence is refused in the block of its commitment
         challenge.reveal(evidence)
     except OpenLedgerError as error:
         error.partial = challenge

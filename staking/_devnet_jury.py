@@ -23,8 +23,6 @@ def hold_jury(challenge: Challenge, connection: Connection, replayer: ReplayerFo
         raise ChallengeError(
             "jurors vote in their own time on this chain", fix="run `openledger vote ID` as each"
         )
-    chain = connection.chain
-    chain.mine(max(0, challenge.draw_block - chain.block_number()) + 1)
     challenge.draw()
     accounts = {str(account.address): account for account in connection.devnet.accounts}
     strangers = [address for address in challenge.committee if address not in accounts]

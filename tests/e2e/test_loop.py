@@ -223,8 +223,14 @@ def test_an_underpaid_request_is_refused_and_nothing_taken(stack: Any, asked: An
 
 
 def test_an_agent_without_stake_is_not_paid(stack: Any, asked: Any) -> None:
+    world = stack.world
+    bare = world.connection.agents.register(world.people.curator, "bare", "registered, with nothing at stake")
+    before = world.connection.ledger.balance(stack.client.address)
     with pytest.raises(UserError, match="has no stake"):
+        stack.client.call(stack.honest.operator, bare, asked[0], OPEN)
+    with pytest.raises(UserError, match="is not registered"):
         stack.client.call(stack.honest.operator, 10_000, asked[0], OPEN)
+    assert world.connection.ledger.balance(stack.client.address) == before
 
 
 def test_a_failed_action_is_recorded_and_given_back(stack: Any) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from openledger.runtime import Client, run
     from openledger.runtime import deploy_agent as deploy
     from openledger.runtime import register_agent as register
+    from openledger.staking import actions, verify
     from openledger.staking import open_challenge as challenge
-    from openledger.staking import verify
 
     connect = Connection.open
 
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Client",
     "__version__",
+    "actions",
     "agent",
     "challenge",
     "chat",
@@ -37,6 +38,7 @@ __all__ = [
 
 _VERBS = {
     "Client": "runtime:Client",
+    "actions": "staking:actions",
     "agent": "agents:agent",
     "challenge": "staking:open_challenge",
     "chat": "agents:chat",

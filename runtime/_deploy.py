@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import datanets
 from ..agents import Agent, load_agent
-from ..attribution import RULE_V1, ModelUse, Royalty, SourceRow, SpanIndex
+from ..attribution import RULE_V1, ModelUse, Royalty, SpanIndex
 from ..contracts import Signer
 from ..errors import UserError
 from ..openlora import AdapterRef, Generator
@@ -173,10 +173,7 @@ def deploy_agent(
 
 def span_index(store: ContentStore, manifest: Manifest, tokenizer: Path, cache: Path) -> SpanIndex:
     """The span index over every datanet of a manifest, in declared order of acceptance."""
-    rows: list[SourceRow] = []
-    for ref in manifest.datanets:
-        for row in datanets.fetch(store, ref.cid).rows:
-            rows.append(SourceRow(row.row, row.contributor, row.text, len(rows), ref.cid))
+    rows = datanets.source_rows([datanets.fetch(store, ref.cid) for ref in manifest.datanets])
     return SpanIndex.build(rows, tokenizer, cache / "spans")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import datanets, modelfactory
 from ..agents import Agent, HFCodec, Models, Outcome
-from ..attribution import RULE_ID, RULE_V1, ModelUse, Receipt, SourceRow, SpanIndex
+from ..attribution import RULE_ID, RULE_V1, ModelUse, Receipt, SpanIndex
 from ..errors import UserError
 from ..openlora import AdapterRef, AdapterStore, Engine, LocalRegistry
 from ..registry import (
@@ -219,22 +219,18 @@ def _adapter_path(spec: int | str, cache: Path, base: Path, bar: modelfactory.Pr
 
 
 def _index(agent: Agent, base: Path, cache: Path) -> SpanIndex:
-    rows: list[SourceRow] = []
+    nets = []
     for spec in agent.datanets:
         if isinstance(spec, str) and spec in datanets.shipped_names():
-            net = datanets.shipped(spec)
+            nets.append(datanets.shipped(spec))
         elif isinstance(spec, str) and Path(spec).is_file():
-            net = datanets.load(spec)
+            nets.append(datanets.load(spec))
         else:
             raise UserError(
                 f"datanet {spec!r} cannot be had without a chain",
                 fix=f"name a JSON-lines file or one of {', '.join(datanets.shipped_names())}",
             )
-        rows.extend(
-            SourceRow(row.row, row.contributor, row.text, len(rows) + i, net.name)
-            for i, row in enumerate(net.rows)
-        )
-    return SpanIndex.build(rows, base, cache / "spans")
+    return SpanIndex.build(datanets.source_rows(nets), base, cache / "spans")
 
 
 def _local_key(home: Path) -> Any:

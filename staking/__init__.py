@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._audit import audit
+    from ._audit import actions, audit
     from ._challenge import (
         STATES,
         Challenge,
@@ -32,6 +32,7 @@ __all__ = [
     "Report",
     "Verdict",
     "Vote",
+    "actions",
     "audit",
     "build_evidence",
     "fetch_action",
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "_audit": ("audit",),
+    "_audit": ("actions", "audit"),
     "_challenge": (
         "STATES",
         "Challenge",

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 from ..errors import ContentError
 from ..registry import Batch, BatchHeader, ContentStore, Ledger, cid_from_digest
 from ._verify import ReplayerFor, Report, Verdict, verify
 
-__all__ = ["audit"]
+__all__ = ["actions", "audit"]
+
+
+def actions(
+    ledger: Ledger, store: ContentStore, agent_id: int | None = None
+) -> Iterator[tuple[int, int, str]]:
+    """Every anchored action, oldest first: (agent id, nonce, CID of its record).
+
+    Raises ``ContentError`` when a batch block cannot be had.
+    """
+    for header in ledger.batches(agent_id):
+        batch = Batch.decode(cid_from_digest(header.batch_digest), store.get)
+        for offset, entry in enumerate(batch.entries):
+            yield header.agent_id, header.first_nonce + offset, entry.envelope
 
 
 def audit(

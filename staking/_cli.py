@@ -28,7 +28,7 @@ As = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Offer the commands."""
-    for command in (verify, challenge, vote, resolve, stake, unstake, withdraw, audit):
+    for command in (verify, challenge, vote, resolve, stake, unstake, withdraw, actions, audit):
         app.command()(command)
     jury = typer.Typer(no_args_is_help=True, help="Join or leave the jury pool.")
     jury.command("join")(join)
@@ -213,6 +213,15 @@ def leave(account: As = None) -> None:
     with connected(account) as (_, ledger):
         leave_jury(ledger)
         console.print("left; the stake stays liable until the delay is over")
+
+
+def actions(agent_id: Annotated[int | None, typer.Argument(help="one agent; default all")] = None) -> None:
+    """List the anchored actions with the CIDs of their records."""
+    from ._audit import actions as anchored
+
+    with connected() as (connection, ledger):
+        for agent, nonce, cid in anchored(ledger, connection.store, agent_id):
+            console.print(f"agent {agent}  nonce {nonce}  {cid}")
 
 
 def audit(

@@ -33,8 +33,12 @@ class Settings(BaseSettings):
     ipfs_timeout: float = Field(default=60.0, gt=0, description="seconds per content call")
     ray_address: str | None = Field(default=None, description="Ray cluster; default a local Ray")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; default SQLite under home")
-    base_model: str | None = Field(default=None, description="Hugging Face name or path; default the small Llama")
-    engine: dict[str, Any] = Field(default_factory=dict, description="vLLM engine arguments, under vLLM's names")
+    base_model: str | None = Field(
+        default=None, description="Hugging Face name or path; default the small Llama"
+    )
+    engine: dict[str, Any] = Field(
+        default_factory=dict, description="vLLM engine arguments, under vLLM's names"
+    )
     engine_replicas: int = Field(default=1, ge=1)
     private_key: SecretStr | None = Field(default=None, description="0x… key that signs transactions")
 

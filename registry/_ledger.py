@@ -64,7 +64,9 @@ class Ledger:
             if self.chain.is_devnet:
                 self.chain.mine(missing)
             elif time.monotonic() > deadline:
-                raise ChainError(f"block {number} is not mined yet", why=f"{missing} to go", fix="try again later")
+                raise ChainError(
+                    f"block {number} is not mined yet", why=f"{missing} to go", fix="try again later"
+                )
             else:
                 time.sleep(1)
 
@@ -180,14 +182,58 @@ class Ledger:
             )
 
     def collect(self, payment: Payment, nonce: bytes) -> None:
-        """Move an authorised payment into the escrow; done already is done."""
+        """Move an authorised payment into the escrow; done already, by anyone, is done.
+
+        Raises ``UserError`` when the client spent the authorization elsewhere or cancelled it.
+        """
         functions = self.contracts.token.functions
-        if self.call(functions.authorizationState(payment.client, nonce)):
-            return
-        signature = payment.signature
-        fields = (payment.client, payment.to, payment.value, payment.valid_after, payment.valid_before, nonce)
-        vrs = (signature[64], signature[:32], signature[32:64])
-        self.send(functions.transferWithAuthorization(*fields, *vrs))
+        state = functions.authorizationState(payment.client, nonce)
+        if not self.call(state):
+            signature = payment.signature
+            fields = (
+                payment.client,
+                payment.to,
+                payment.value,
+                payment.valid_after,
+                payment.valid_before,
+                nonce,
+            )
+            try:
+                self.send(
+                    functions.transferWithAuthorization(
+                        *fields, signature[64], signature[:32], signature[32:64]
+                    )
+                )
+                return
+            except ChainError as error:
+                if error.revert is None or not self.call(state):
+                    raise  # else another one relayed it in between
+        if not self._arrived(payment, nonce):
+            raise UserError(
+                "the payment's authorization was cancelled or spent elsewhere",
+                why=f"it was used, and {payment.value} wei did not reach {payment.to} by it",
+                fix="sign a new authorization",
+            )
+
+    def _arrived(self, payment: Payment, nonce: bytes) -> bool:
+        """Whether a used authorization paid what it was signed for: another one with its nonce may have been
+        used instead, or it may have been cancelled."""
+        token = self.contracts.token
+        where = {"authorizer": payment.client, "nonce": nonce}
+        for used in self.chain.logs(
+            token.events.AuthorizationUsed, self.contracts.deployment.block, where=where
+        ):
+            block = int(used["blockNumber"])
+            moved = self.chain.logs(
+                token.events.Transfer, block, block, where={"from": payment.client, "to": payment.to}
+            )
+            for log in moved:
+                if (
+                    log["transactionHash"] == used["transactionHash"]
+                    and log["args"]["value"] == payment.value
+                ):
+                    return True
+        return False
 
     def refund(self, agent_id: int, payment_id: bytes, client: str, amount: int) -> None:
         """Give an unanchored payment back; done already is done."""
@@ -204,7 +250,9 @@ class Ledger:
         except ChainError as error:
             if not (error.revert or "").startswith("ERC721NonexistentToken"):
                 raise
-            raise UserError(f"agent {agent_id} is not registered", fix="correct the id, or register it") from None
+            raise UserError(
+                f"agent {agent_id} is not registered", fix="correct the id, or register it"
+            ) from None
 
     def check_cover(self, agent_id: int, fee: int, pending: int = 0) -> None:
         """Refuse an action whose fee, with ``pending`` unanchored ones, the stake could not back."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._outbox import ActionRow, BatchRow, Outbox, State
-from ._requests import PaidRequest, Receipt, request_of
+from ._requests import PaidRequest, Receipt, SignedTicket, request_of
 
 if TYPE_CHECKING:
     from ._attribute import SpanAttributor, explain_action
     from ._batcher import Batcher
-    from ._client import Client, Submit
+    from ._client import Client
     from ._deploy import Registered, Service, deploy_agent, register_agent, span_index
     from ._local import LocalRun, run
     from ._operator import Attributor, Credit, Job, Operator, Runner
@@ -34,9 +34,9 @@ __all__ = [
     "Registered",
     "Runner",
     "Service",
+    "SignedTicket",
     "SpanAttributor",
     "State",
-    "Submit",
     "deploy_agent",
     "explain_action",
     "register_agent",
@@ -56,7 +56,6 @@ _LAZY = {
     "span_index": "_deploy",
     "Batcher": "_batcher",
     "Client": "_client",
-    "Submit": "_client",
     "LocalRun": "_local",
     "run": "_local",
     "Attributor": "_operator",

@@ -6,16 +6,18 @@ import secrets
 from typing import Any, Protocol
 
 from ..errors import ExecutionError, UserError
-from ..registry import Ledger, Payment, authorization_nonce, value_hash
-from ._requests import PaidRequest, Receipt, request_of
+from ..registry import Ledger, Payment, Ticket, authorization_nonce, value_hash
+from ._requests import PaidRequest, Receipt, SignedTicket, request_of
 
-__all__ = ["Client", "Submit"]
+__all__ = ["Agent", "Client"]
 
 
-class Submit(Protocol):
-    """Where a paid request goes: an ``Operator``, or a remote one behind the same method."""
+class Agent(Protocol):
+    """Where paid requests go: an ``Operator``, or a remote one behind the same methods."""
 
-    def submit(self, paid: PaidRequest) -> Receipt: ...
+    def accept(self, paid: PaidRequest) -> SignedTicket: ...
+
+    def finish(self, payment_id: bytes) -> Receipt: ...
 
 
 class Client:
@@ -48,9 +50,12 @@ class Client:
         nonce = authorization_nonce(agent_id, value_hash(request), salt)
         return PaidRequest(request, self._ledger.authorize(self._signer, unsigned, nonce))
 
-    def call(self, operator: Submit, agent_id: int, value: Any, price: int, **resume: Any) -> Receipt:
-        """Pay, call and check the receipt. Raises ``UserError`` before anything is paid if the agent has
-        no stake, ``ExecutionError`` if the receipt is not the agent's signature under its answer."""
+    def call(self, agent: Agent, agent_id: int, value: Any, price: int, **resume: Any) -> Receipt:
+        """Pay, call and check what comes back.
+
+        Raises ``UserError`` before anything is paid if the agent has no stake, ``ExecutionError`` if its ticket
+        or its receipt would not hold in a challenge.
+        """
         if self._ledger.stake_of(agent_id) == 0:
             raise UserError(
                 f"agent {agent_id} has no stake",
@@ -58,30 +63,51 @@ class Client:
                 fix="call an agent with stake; nothing was paid",
             )
         paid = self.prepare(agent_id, value, price, **resume)
-        receipt = operator.submit(paid)
-        self._check(paid, receipt)
+        ticket = agent.accept(paid)
+        self._check_ticket(paid, ticket)
+        receipt = agent.finish(paid.payment_id)
+        self._check_receipt(paid, ticket.ticket, receipt)
         return receipt
 
-    def _check(self, paid: PaidRequest, receipt: Receipt) -> None:
-        record, domain = receipt.record, self._ledger.domain
+    def _check_ticket(self, paid: PaidRequest, given: SignedTicket) -> None:
+        ticket, ledger = given.ticket, self._ledger
+        key = ledger.record_key(paid.agent_id, ticket.epoch)
+        latest = ledger.now() + ledger.max_anchor_lag
+        self._refuse(
+            "ticket",
+            {
+                "another agent, payment or request": (ticket.agent_id, ticket.payment_id, ticket.request_hash)
+                != (paid.agent_id, paid.payment_id, paid.request_hash),
+                "a key that is not the agent's": ticket.signer(given.signature, ledger.domain) != key,
+                "an anchor later than the protocol allows": ticket.anchor_by > latest,
+            },
+        )
+
+    def _check_receipt(self, paid: PaidRequest, ticket: Ticket, receipt: Receipt) -> None:
+        record = receipt.record
         key = self._ledger.record_key(record.agent_id, record.epoch)
-        problems = [
-            problem
-            for problem, wrong in {
-                "another chain": receipt.signed.domain != domain,
-                "another request": record.request_hash != paid.request_hash
-                or record.payment_id != paid.payment_id,
+        self._refuse(
+            "receipt",
+            {
+                "another chain": receipt.signed.domain != self._ledger.domain,
+                "another request": (record.request_hash, record.payment_id)
+                != (paid.request_hash, paid.payment_id),
                 "another payer or fee": (record.client, record.fee) != (self.address, paid.payment.value),
+                "another epoch or deadline than its ticket": (record.epoch, record.anchor_by)
+                != (ticket.epoch, ticket.anchor_by),
                 "a key that is not the agent's": receipt.signed.signer() != key,
-                "a ticket by another key": receipt.ticket.signer(receipt.ticket_signature, domain) != key,
                 "an answer it did not sign": record.output_hash != value_hash(receipt.output),
-            }.items()
-            if wrong
-        ]
-        if problems:
+            },
+            receipt.cid,
+        )
+
+    @staticmethod
+    def _refuse(what: str, problems: dict[str, bool], cid: str | None = None) -> None:
+        found = ", ".join(problem for problem, wrong in problems.items() if wrong)
+        if found:
             raise ExecutionError(
-                f"agent {record.agent_id} gave a receipt with {', '.join(problems)}",
+                f"the agent gave a {what} with {found}",
                 why="it would not hold in a challenge",
-                fix="keep it and the payment; do not use the answer",
-                record=receipt.cid,
+                fix="keep it with the payment; do not use the answer",
+                record=cid,
             )

@@ -33,7 +33,7 @@ from ..registry import (
     steps_tree,
 )
 from ._outbox import ActionRow, Outbox, State
-from ._requests import PaidRequest, Receipt
+from ._requests import PaidRequest, Receipt, SignedTicket
 
 __all__ = ["Attributor", "Credit", "Job", "Observe", "Operator", "Runner", "ignore"]
 
@@ -108,25 +108,40 @@ class Operator:
         self._runner, self._attributor, self._observe = runner, attributor, observe
         self._domain: Domain = ledger.domain
         self._first_nonce = ledger.next_nonce(agent_id)
-        self._anchoring = threading.Lock()
+        self._admitting = threading.RLock()
+        self._locks: dict[str, tuple[threading.Lock, int]] = {}
 
     # -- one action ------------------------------------------------------------------------------
 
-    def submit(self, paid: PaidRequest) -> Receipt:
-        """Collect the payment, execute, record and sign. The same payment again gives the same receipt.
+    def accept(self, paid: PaidRequest) -> SignedTicket:
+        """Collect the payment and promise an action for it. The same payment again gives the same ticket.
 
-        Raises ``UserError`` for a request that is not acceptable (nothing is taken), ``ChainError`` when the
-        payment is refused (nothing is taken) or the chain is unreachable (submit it again: it continues).
+        Raises ``UserError`` for a request that is not acceptable and ``ChainError`` when the payment is refused
+        (nothing is taken), or when the chain is unreachable (send it again: it continues).
         """
         payment_id = "0x" + paid.payment_id.hex()
-        try:
-            row = self._outbox.get(payment_id)
-        except UserError:
-            self._check(paid)
-            row = self._outbox.open(
-                payment_id, self.agent_id, {"request": paid.request, "payment": paid.payment.to_block()}
-            )
-        return self._receipt(self._advance(row))
+        with self._locked(payment_id):
+            try:
+                row = self._outbox.get(payment_id)
+            except UserError:
+                row = self._admit(paid, payment_id)
+            if row.state is State.PAYING:
+                row = self._collect(row)
+        return _ticket(row)
+
+    def finish(self, payment_id: bytes) -> Receipt:
+        """Execute, record and sign an accepted action; asked again, the same receipt.
+
+        Raises ``ExecutionError`` when no worker could run it: ask again.
+        """
+        key = "0x" + payment_id.hex()
+        with self._locked(key):
+            return self._receipt(self._advance(self._outbox.get(key)))
+
+    def submit(self, paid: PaidRequest) -> Receipt:
+        """:meth:`accept`, then :meth:`finish`."""
+        self.accept(paid)
+        return self.finish(paid.payment_id)
 
     def recover(self) -> int:
         """Continue everything a crash interrupted; returns how many actions were. Call once at start."""
@@ -134,6 +149,8 @@ class Operator:
         for row in unfinished:
             try:
                 self._advance(row)
+            except UserError:
+                continue  # its payment was withdrawn: dropped, nothing was taken
             except ChainError as error:
                 if error.revert is None:
                     raise  # the chain is away: nothing can be said about this payment yet
@@ -141,7 +158,7 @@ class Operator:
 
     def _advance(self, row: ActionRow) -> ActionRow:
         if row.state is State.PAYING:
-            row = self._accept(row)
+            row = self._collect(row)
         if row.state is State.ACCEPTED:
             row = self._execute(row)
         if row.state is State.EXECUTED:
@@ -163,13 +180,25 @@ class Operator:
                 fix=f"authorise {price} wei; nothing was taken",
             )
         self._ledger.check_payment(payment, self.agent_id, paid.request_hash)
-        self._ledger.check_cover(self.agent_id, payment.value)
 
-    def _accept(self, row: ActionRow) -> ActionRow:
+    def _admit(self, paid: PaidRequest, payment_id: str) -> ActionRow:
+        """Note a request the stake can back; one at a time, so that two cannot use the same cover."""
+        self._check(paid)
+        with self._admitting:
+            self._ledger.check_cover(
+                self.agent_id, paid.payment.value, self._outbox.pending_fees(self.agent_id)
+            )
+            asked = {"request": paid.request, "payment": paid.payment.to_block()}
+            return self._outbox.open(payment_id, self.agent_id, paid.payment.value, asked)
+
+    def _collect(self, row: ActionRow) -> ActionRow:
         paid = _paid(row)
         with self._phase("pay"):
             try:
                 self._ledger.collect(paid.payment, paid.payment.nonce(self.agent_id, paid.request_hash))
+            except UserError:
+                self._outbox.drop(row.payment_id)
+                raise
             except ChainError as error:
                 if error.revert is not None:  # refused, not merely unreachable: nothing was taken
                     self._outbox.drop(row.payment_id)
@@ -260,24 +289,25 @@ class Operator:
         return self._outbox.get(row.payment_id)
 
     def _receipt(self, row: ActionRow) -> Receipt:
-        assert row.envelope is not None
-        assert row.executed is not None
+        assert row.envelope is not None  # SIGNED rows and later ones have it
         signed = SignedRecord.decode(self._store.get(row.envelope), row.envelope)
         content = ActionContent.decode(signed.content, self._store.get)
-        ticket = row.accepted["ticket"]
-        return Receipt(
-            cid=row.envelope,
-            signed=signed,
-            output=content.output,
-            ticket=Ticket(
-                agent_id=row.agent_id,
-                epoch=ticket["epoch"],
-                payment_id=signed.record.payment_id,
-                request_hash=signed.record.request_hash,
-                anchor_by=ticket["anchor_by"],
-            ),
-            ticket_signature=ticket["signature"],
-        )
+        return Receipt(row.envelope, signed, content.output)
+
+    @contextmanager
+    def _locked(self, payment_id: str) -> Iterator[None]:
+        """One thread at a time works on a payment; copies of a request wait and get the same answer."""
+        with self._admitting:
+            lock, waiting = self._locks.get(payment_id, (threading.Lock(), 0))
+            self._locks[payment_id] = lock, waiting + 1
+        try:
+            with lock:
+                yield
+        finally:
+            with self._admitting:
+                lock, waiting = self._locks.pop(payment_id)
+                if waiting > 1:
+                    self._locks[payment_id] = lock, waiting - 1
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -289,3 +319,15 @@ class Operator:
 
 def _paid(row: ActionRow) -> PaidRequest:
     return PaidRequest(row.accepted["request"], Payment.from_block(row.accepted["payment"], None))
+
+
+def _ticket(row: ActionRow) -> SignedTicket:
+    paid, promise = _paid(row), row.accepted["ticket"]
+    ticket = Ticket(
+        agent_id=row.agent_id,
+        epoch=promise["epoch"],
+        payment_id=paid.payment_id,
+        request_hash=paid.request_hash,
+        anchor_by=promise["anchor_by"],
+    )
+    return SignedTicket(ticket, promise["signature"])

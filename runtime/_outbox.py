@@ -50,6 +50,7 @@ _actions = sa.Table(
     sa.Column("payment_id", sa.String(66), primary_key=True),
     sa.Column("agent_id", sa.Integer, nullable=False, index=True),
     sa.Column("state", sa.String(12), nullable=False, index=True),
+    sa.Column("fee", sa.String(78), nullable=False),  # wei, decimal
     sa.Column("accepted", sa.LargeBinary, nullable=False),  # dag-cbor: all that execution needs
     sa.Column("nonce", sa.Integer),
     sa.Column("struct_hash", sa.String(66)),
@@ -77,6 +78,7 @@ class ActionRow:
     payment_id: str
     agent_id: int
     state: State
+    fee: int
     accepted: dict[str, Any]
     nonce: int | None
     struct_hash: str | None
@@ -133,8 +135,8 @@ class Outbox:
 
     # -- actions ---------------------------------------------------------------------------------
 
-    def open(self, payment_id: str, agent_id: int, accepted: dict[str, Any]) -> ActionRow:
-        """Note a payment before it is submitted. The same payment twice gives the row it already has."""
+    def open(self, payment_id: str, agent_id: int, fee: int, accepted: dict[str, Any]) -> ActionRow:
+        """Note a payment of ``fee`` wei before it is collected. The same one twice gives the row it has."""
         with self._write() as db:
             if (
                 db.execute(sa.select(_actions.c.state).where(_actions.c.payment_id == payment_id)).first()
@@ -145,6 +147,7 @@ class Outbox:
                         payment_id=payment_id,
                         agent_id=agent_id,
                         state=State.PAYING,
+                        fee=str(fee),
                         accepted=encode(accepted),
                         updated=time.time(),
                     )
@@ -212,6 +215,13 @@ class Outbox:
         )
         with self._engine.connect() as db:
             return [_action(row) for row in db.execute(query)]
+
+    def pending_fees(self, agent_id: int) -> int:
+        """Wei of the agent's actions that are taken and not yet anchored: the stake must back them too."""
+        states = (State.PAYING, State.ACCEPTED, State.EXECUTED, State.SIGNED)
+        query = sa.select(_actions.c.fee).where(_actions.c.agent_id == agent_id, _actions.c.state.in_(states))
+        with self._engine.connect() as db:
+            return sum(int(fee) for (fee,) in db.execute(query))
 
     def _move(self, payment_id: str, before: State, after: State, **values: Any) -> None:
         with self._write() as db:
@@ -290,6 +300,7 @@ def _action(row: Any) -> ActionRow:
         payment_id=row.payment_id,
         agent_id=row.agent_id,
         state=State(row.state),
+        fee=int(row.fee),
         accepted=decode(row.accepted),
         nonce=row.nonce,
         struct_hash=row.struct_hash,

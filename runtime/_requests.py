@@ -7,7 +7,7 @@ from typing import Any
 
 from ..registry import ActionRecord, Payment, SignedRecord, Ticket, value_hash
 
-__all__ = ["PaidRequest", "Receipt", "request_of"]
+__all__ = ["PaidRequest", "Receipt", "SignedTicket", "request_of"]
 
 
 def request_of(
@@ -39,14 +39,20 @@ class PaidRequest:
 
 
 @dataclass(frozen=True)
+class SignedTicket:
+    """The agent's promise, given before it starts, to anchor a record for this payment in time."""
+
+    ticket: Ticket
+    signature: bytes
+
+
+@dataclass(frozen=True)
 class Receipt:
-    """The signed record of a finished action, its CID, and the ticket that promised it."""
+    """The signed record of a finished action and its CID."""
 
     cid: str
     signed: SignedRecord
     output: Any
-    ticket: Ticket
-    ticket_signature: bytes
 
     @property
     def record(self) -> ActionRecord:

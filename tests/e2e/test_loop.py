@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import loop
@@ -10,7 +12,7 @@ import pytest
 from world import OPEN
 
 from openledger.errors import ChainError, ChallengeError, UserError
-from openledger.registry import ModelCallStep, SeedSource, Status
+from openledger.registry import ModelCallStep, SeedSource, SignedRecord, Status
 from openledger.runtime import Receipt, Service, explain_action
 from openledger.staking import (
     Outcome,
@@ -140,10 +142,6 @@ def test_a_challenge_of_an_honest_record_loses_its_bond(stack: Any, honest: list
 
 def test_two_signatures_for_one_nonce_are_slashed_at_once(stack: Any, faked: list[Receipt]) -> None:
     """The record key itself signs a second, different record: what only a dishonest operator does."""
-    from dataclasses import replace
-
-    from openledger.registry import SignedRecord
-
     connection = stack.world.connection
     signed = faked[1].signed
     other = replace(signed.record, output_hash=bytes(32))
@@ -212,6 +210,42 @@ def test_the_same_payment_gets_the_same_receipt(stack: Any, asked: Any) -> None:
     before = stack.world.connection.ledger.balance(stack.client.address)
     assert operator.submit(paid) == first
     assert stack.world.connection.ledger.balance(stack.client.address) == before
+
+
+def test_copies_of_one_request_at_once_run_and_pay_once(stack: Any, asked: Any) -> None:
+    operator, ledger = stack.honest.operator, stack.world.connection.ledger
+    paid = stack.client.prepare(operator.agent_id, asked[1], operator.agent.price)
+    before = ledger.balance(stack.client.address)
+    with ThreadPoolExecutor(8) as threads:
+        receipts = list(threads.map(operator.submit, [paid] * 8))
+    assert len({receipt.cid for receipt in receipts}) == 1
+    assert before - ledger.balance(stack.client.address) == operator.agent.price
+
+
+def relay(stack: Any, payment: Any, nonce: bytes) -> None:
+    """Submit an authorization as anyone may."""
+    ledger = stack.world.connection.as_(stack.world.people.auditor)
+    ledger.collect(payment, nonce)
+
+
+def test_a_payment_relayed_by_somebody_else_is_taken_as_paid(stack: Any, asked: Any) -> None:
+    operator = stack.honest.operator
+    paid = stack.client.prepare(operator.agent_id, asked[1], operator.agent.price)
+    relay(stack, paid.payment, paid.payment.nonce(operator.agent_id, paid.request_hash))
+    assert operator.submit(paid).record.fee == operator.agent.price
+
+
+def test_an_authorization_spent_elsewhere_is_not_taken_as_paid(stack: Any, asked: Any) -> None:
+    """The client signs the same nonce again, to itself, and uses that one."""
+    operator, ledger = stack.honest.operator, stack.world.connection.ledger
+    paid = stack.client.prepare(operator.agent_id, asked[1], operator.agent.price)
+    nonce = paid.payment.nonce(operator.agent_id, paid.request_hash)
+    to_itself = ledger.authorize(
+        stack.world.people.client, replace(paid.payment, to=stack.client.address), nonce
+    )
+    relay(stack, to_itself, nonce)
+    with pytest.raises(UserError, match="spent elsewhere"):
+        operator.submit(paid)
 
 
 def test_an_underpaid_request_is_refused_and_nothing_taken(stack: Any, asked: Any) -> None:

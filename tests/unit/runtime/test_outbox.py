@@ -23,7 +23,7 @@ def outbox(tmp_path: Path) -> Outbox:
 
 
 def accepted(outbox: Outbox, payment_id: str) -> None:
-    outbox.open(payment_id, AGENT, {"request": payment_id})
+    outbox.open(payment_id, AGENT, 1, {"request": payment_id})
     outbox.accept(payment_id, {"request": payment_id, "ticket": {"epoch": 1}})
 
 
@@ -38,8 +38,8 @@ def signed(outbox: Outbox, payment_id: str) -> None:
 
 
 def test_the_same_payment_opens_one_action(outbox: Outbox) -> None:
-    first = outbox.open("p", AGENT, {"request": 1})
-    again = outbox.open("p", AGENT, {"request": 2})
+    first = outbox.open("p", AGENT, 1, {"request": 1})
+    again = outbox.open("p", AGENT, 1, {"request": 2})
     assert first == again
     assert again.accepted == {"request": 1}
 
@@ -79,7 +79,7 @@ def test_a_record_that_cannot_be_built_takes_no_nonce(outbox: Outbox) -> None:
 
 
 def test_a_state_is_never_skipped(outbox: Outbox) -> None:
-    outbox.open("p", AGENT, {})
+    outbox.open("p", AGENT, 1, {})
     with pytest.raises(OpenLedgerError, match="cannot become SIGNED"):
         outbox.signed("p", "signature", "cid")
     assert outbox.get("p").state is State.PAYING
@@ -104,13 +104,21 @@ def test_batches_carry_their_actions_through_anchoring_and_settlement(outbox: Ou
 
 
 def test_a_refused_payment_is_forgotten_but_an_accepted_one_is_not(outbox: Outbox) -> None:
-    outbox.open("p", AGENT, {})
+    outbox.open("p", AGENT, 1, {})
     outbox.drop("p")
     with pytest.raises(UserError, match="no action was paid by p"):
         outbox.get("p")
     accepted(outbox, "q")
     outbox.drop("q")
     assert outbox.get("q").state is State.ACCEPTED
+
+
+def test_fees_are_pending_until_they_are_anchored(outbox: Outbox) -> None:
+    signed(outbox, "a")
+    outbox.open("b", AGENT, 10**30, {})
+    assert outbox.pending_fees(AGENT) == 10**30 + 1
+    outbox.anchored(outbox.open_batch(AGENT, outbox.in_state(AGENT, State.SIGNED), {}), {})
+    assert outbox.pending_fees(AGENT) == 10**30
 
 
 def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -128,17 +136,17 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path) -> None:
         from openledger.runtime import Outbox, State
         from pathlib import Path
         outbox = Outbox(Path({str(tmp_path / "outbox.db")!r}))
-        outbox.open("kept", 1, {{}})
+        outbox.open("kept", 1, 1, {{}})
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
         try:
-            outbox.open("lost", 1, {{"request": "x" * 100_000}})
+            outbox.open("lost", 1, 1, {{"request": "x" * 100_000}})
         except OpenLedgerError as error:
             assert error.code == "outbox" and "free disk space" in str(error), error
         else:
             raise SystemExit("the write went through")
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        outbox.open("lost", 1, {{}})
+        outbox.open("lost", 1, 1, {{}})
         assert {{row.payment_id for row in outbox.in_state(1, State.PAYING)}} == {{"kept", "lost"}}
         print("ok")
     """)

@@ -12,6 +12,7 @@ from ._corpus import prompt_of
 from ._evaluate import Evaluation, answer, evaluate
 from ._loop import Progress
 from ._recipe import AdapterRecipe, BaseRecipe
+from ._together import ensure_adapters
 
 __all__ = [
     "AdapterRecipe",
@@ -21,6 +22,7 @@ __all__ = [
     "answer",
     "base_digest",
     "ensure_adapter",
+    "ensure_adapters",
     "ensure_base",
     "evaluate",
     "prompt_of",

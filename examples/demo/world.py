@@ -122,12 +122,11 @@ def train(cache: Path) -> Trained:
             return step
 
         base = modelfactory.ensure_base(cache, bar("training the base model"))
-        adapters = {
-            alias: modelfactory.ensure_adapter(
-                cache, base, datanets.shipped(name), progress=bar(f"training the {alias} adapter")
-            )
-            for alias, name in NETS.items()
-        }
+        nets = [datanets.shipped(name) for name in NETS.values()]
+        paths = modelfactory.ensure_adapters(
+            cache, base, nets, progress=lambda name: bar(f"training an adapter on {name}")
+        )
+        adapters = dict(zip(NETS, paths, strict=True))
     return Trained(base, adapters)
 
 

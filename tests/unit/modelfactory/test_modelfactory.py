@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +26,7 @@ from openledger.modelfactory import (
     answer,
     base_digest,
     ensure_adapter,
+    ensure_adapters,
     ensure_base,
     evaluate,
     prompt_of,
@@ -172,6 +175,21 @@ def test_adapters_repeat_bit_for_bit_and_depend_on_seed_and_steps(
     early = train_adapter(base, datanet, tmp_path / "early", steps=5, recipe=TINY)
     assert files(early)["adapter_model.safetensors"] != weights
     assert json.loads((early / "training.json").read_text())["steps"] == 5
+
+
+def test_adapters_trained_side_by_side_are_the_same(
+    base: Path, datanet: Datanet, cache: Path, tmp_path: Path
+) -> None:
+    told: dict[str, int] = {}
+
+    def progress(name: str) -> Any:
+        return lambda done, total, loss: told.update({name: done})
+
+    other = replace(datanet, name="other", rows=datanet.rows[:-1])
+    made = ensure_adapters(tmp_path, base, [datanet, other], recipe=TINY, progress=progress)
+    alone = [ensure_adapter(cache, base, net, recipe=TINY) for net in (datanet, other)]
+    assert [files(path) for path in made] == [files(path) for path in alone]
+    assert told == {datanet.name: 6, "other": 6}
 
 
 def test_the_cache_follows_data_recipe_and_base(

@@ -14,7 +14,12 @@ from .errors import OpenLedgerError
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Who made an AI output, with which model and whose data, who is paid, who loses stake.",
+    pretty_exceptions_enable=False,
+)
 
 
 # What the engine's libraries print while they load is not for the user of a command.

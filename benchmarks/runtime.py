@@ -23,7 +23,7 @@ from world import People, bars, fund, publish, train
 
 from benchmarks._report import MemoryPeak, machine, quantiles, write_section
 from openledger.registry import Connection
-from openledger.runtime import Client, Job
+from openledger.runtime import Client, Job, Spent
 from openledger.settings import Settings, get_settings
 
 console = Console(highlight=False)
@@ -36,16 +36,16 @@ GROUPS = {
 
 
 class Phases:
-    """Seconds by phase, summed over threads."""
+    """What each phase took, by name."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.spent: dict[str, list[Spent]] = defaultdict(list)
         self._lock = threading.Lock()
 
-    def __call__(self, name: str, seconds: float | None) -> None:
-        if seconds is not None:
+    def __call__(self, name: str, spent: Spent | None) -> None:
+        if spent is not None:
             with self._lock:
-                self.seconds[name].append(seconds)
+                self.spent[name].append(spent)
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
             operator, agent_id = service.operator, service.registered.agent_id
             values = [loop.questions(1, seed=i)[0] for i in range(asked.actions)]
             loop.call(world, service, values[:5], progress, "warming up")
-            phases.seconds.clear()
+            phases.spent.clear()
 
             def bare(value: object) -> float:
                 paid = client.prepare(agent_id, value, operator.agent.price)
@@ -132,22 +132,27 @@ def _report(
         "|---|---|---|---|---|",
         *(f"| {name} | {rate:.1f} | {p50:.0f} | {p99:.0f} | {sd:.0f} |" for name, rate, p50, p99, sd in rows),
         "",
-        "| part of an action | p50 ms | p99 ms | share of time |",
-        "|---|---|---|---|",
+        "| part of an action | wall p50 ms | wall p99 ms | CPU p50 ms | share of wall time |",
+        "|---|---|---|---|---|",
     ]
-    whole = sum(sum(phases.seconds[p]) for group in GROUPS.values() for p in group)
+    whole = sum(spent.wall for group in GROUPS.values() for p in group for spent in phases.spent[p])
     for name, parts in GROUPS.items():
-        per_action = [sum(values) for values in zip(*(phases.seconds[p] for p in parts), strict=False)]
-        p50, p99, _ = quantiles(per_action)
-        lines.append(f"| {name} | {p50:.1f} | {p99:.1f} | {sum(per_action) / whole:.1%} |")
-    count = len(phases.seconds["execute"]) + 5
+        wall = [
+            sum(s.wall for s in values) for values in zip(*(phases.spent[p] for p in parts), strict=False)
+        ]
+        cpu = [sum(s.cpu for s in values) for values in zip(*(phases.spent[p] for p in parts), strict=False)]
+        p50, p99, _ = quantiles(wall)
+        lines.append(
+            f"| {name} | {p50:.1f} | {p99:.1f} | {quantiles(cpu)[0]:.1f} | {sum(wall) / whole:.1%} |"
+        )
+    count = len(phases.spent["execute"]) + 5
     lines += [
         "",
         f"Anchoring: {sum(anchor_gas):,} gas for {count} actions in {len(headers)} batch(es), "
         f"{sum(anchor_gas) / count:.0f} gas an action at this batch size (see docs/contracts.md for 1,024 and 4,096); "
         f"payment {sorted(pay_gas)[len(pay_gas) // 2]:,} gas each (median).",
         "",
-        f"Peak memory (unique set size): {memory.total / 2**30:.2f} GiB in all; "
+        f"Peak private memory: {memory.total / 2**30:.2f} GiB in all; "
         + ", ".join(
             f"{name} {used / 2**20:.0f} MiB"
             for name, used in sorted(memory.peaks.items(), key=lambda x: -x[1])[:8]

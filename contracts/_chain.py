@@ -80,9 +80,20 @@ class Chain:
         anything again. ``chain.replaced`` means that another program used the nonce.
         """
         base = {"from": signer.address, "value": value}
+        given = gas
         if gas is None:
             gas = self._estimate(fn, base) * _GAS_RATIO[0] // _GAS_RATIO[1] + _GAS_EXTRA
-        return self._sender.send(fn.build_transaction({**base, "gas": gas, "nonce": 0}), signer, name_of(fn))
+        try:
+            return self._sender.send(
+                fn.build_transaction({**base, "gas": gas, "nonce": 0}), signer, name_of(fn)
+            )
+        except ChainError as error:
+            if error.code != "chain.gas" or given is not None:
+                raise
+        # It changed nothing. A block after the estimate, checkpoints take new slots instead of being overwritten.
+        return self._sender.send(
+            fn.build_transaction({**base, "gas": 4 * gas, "nonce": 0}), signer, name_of(fn)
+        )
 
     def _estimate(self, fn: Any, base: Any) -> int:
         block = -1

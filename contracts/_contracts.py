@@ -100,7 +100,7 @@ class Contracts:
                 why="no record of them"
                 if deployment is None
                 else f"{Deployment.path(home, chain.chain_id)} names addresses without that code",
-                fix="deploy them first: on a devnet, `openledger up`",
+                fix="deploy them first: on a devnet, `openledger devnet up`",
                 code="chain.not_deployed",
             )
         return cls(chain, deployment)

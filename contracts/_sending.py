@@ -171,7 +171,8 @@ class Sender:
             revert = error.revert
         except web3_errors() as error:
             revert = revert_of(error)
-        why = revert or (
-            "it ran out of gas" if receipt["gasUsed"] >= transaction["gas"] else "the state had changed"
-        )
-        return ChainError(f"{what} failed on-chain", why=why, tx=tx_hash, revert=revert)
+        what = f"{what} failed on-chain"
+        # A call inside that runs dry leaves its caller a 64th of the gas.
+        if revert is None and receipt["gasUsed"] * 64 >= transaction["gas"] * 60:
+            return ChainError(what, why="it ran out of gas", fix="repeat it", tx=tx_hash, code="chain.gas")
+        return ChainError(what, why=revert or "the state had changed", tx=tx_hash, revert=revert)

@@ -36,6 +36,7 @@ class Ledger:
         self.chain = contracts.chain
         self.domain = Domain(self.chain.chain_id, str(contracts.log.address))
         self._escrows: dict[int, str] = {}
+        self._values: dict[str, tuple[float, int]] = {}
 
     # -- the chain -------------------------------------------------------------------------------
 
@@ -95,10 +96,16 @@ class Ledger:
         return [str(self.call(functions.nameOf(i))) for i in range(len(self.call(functions.all())))]
 
     def parameter(self, name: str) -> int:
-        """A protocol parameter by name, e.g. ``challengeWindow``. Raises ``UserError`` for an unknown one."""
+        """A protocol parameter by name, e.g. ``challengeWindow``; at most a minute old, and changes of
+        parameters bind only what begins after them. Raises ``UserError`` for an unknown one."""
+        known = self._values.get(name)
+        if known is not None and time.monotonic() - known[0] < 60:
+            return known[1]
         if name not in self._parameters:
             raise UserError(f"no parameter {name!r}", fix=f"use one of {', '.join(self._parameters)}")
-        return int(self.call(self.contracts.parameters.functions.get(self._parameters.index(name))))
+        value = int(self.call(self.contracts.parameters.functions.get(self._parameters.index(name))))
+        self._values[name] = time.monotonic(), value
+        return value
 
     # -- money -----------------------------------------------------------------------------------
 
@@ -111,8 +118,19 @@ class Ledger:
         self.send(self.contracts.token.functions.deposit(), amount)
 
     def approve(self, spender: str, amount: int) -> None:
-        """Let ``spender`` take at least ``amount`` of the signer's OPEN."""
+        """Let ``spender`` take at least ``amount`` of the signer's OPEN, wrapping native OPEN where the token is
+        short of it. Raises ``UserError`` when both together are not enough."""
         functions = self.contracts.token.functions
+        missing = amount - self.balance(self.address)
+        if missing > 0:
+            native = self.chain.balance(self.address)
+            if native <= missing:
+                raise UserError(
+                    f"{self.address} has too little OPEN",
+                    why=f"{amount} wei are needed; it holds {amount - missing} as token and {native} as coin",
+                    fix="send OPEN to that address first",
+                )
+            self.wrap(missing)
         if int(self.call(functions.allowance(self.address, spender))) < amount:
             self.send(functions.approve(spender, amount))
 

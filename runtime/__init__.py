@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._outbox import ActionRow, BatchRow, Outbox, State
+from ._phases import Observe, Spent
 from ._requests import PaidRequest, Receipt, SignedTicket, request_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "Job",
     "LocalRun",
     "LocalRunner",
+    "Observe",
     "Operator",
     "Outbox",
     "PaidRequest",
@@ -36,6 +38,7 @@ __all__ = [
     "Service",
     "SignedTicket",
     "SpanAttributor",
+    "Spent",
     "State",
     "deploy_agent",
     "explain_action",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from ..errors import ChainError
 from ..registry import Batch, BatchEntry, BatchHeader, ContentStore, Ledger, Payout
 from ._outbox import ActionRow, BatchRow, Outbox, State
+from ._phases import Observe, ignore, phase
 
 __all__ = ["Batcher"]
 
@@ -29,7 +28,7 @@ class Batcher:
         store: ContentStore,
         outbox: Outbox,
         limit: int = 1024,
-        observe: Callable[[str, float | None], None] = lambda _name, _seconds: None,
+        observe: Observe = ignore,
     ) -> None:
         self.agent_id, self._ledger, self._store, self._outbox = agent_id, ledger, store, outbox
         self._limit, self._observe = limit, observe
@@ -40,7 +39,9 @@ class Batcher:
         with self._lock:
             done = [self._send(batch) for batch in self._outbox.batches(self.agent_id, State.SIGNED)]
             while rows := self._next_rows():
-                done.append(self._send(self._fix(rows)))
+                with phase(self._observe, "batch"):
+                    fixed = self._fix(rows)
+                done.append(self._send(fixed))
             return done
 
     def settle(self) -> int:
@@ -54,13 +55,12 @@ class Batcher:
                 header = _header(row)
                 if not self._ledger.window_over(header):
                     continue
-                start = self._begin("settle")
-                self._ledger.finalize(header)
-                batch = Batch.decode(row.call["batch"], self._store.get)
-                for index in range(len(batch.payouts)):
-                    self._ledger.claim(header, batch, index)
-                self._outbox.settled(row)
-                self._observe("settle", time.perf_counter() - start)
+                with phase(self._observe, "settle"):
+                    self._ledger.finalize(header)
+                    batch = Batch.decode(row.call["batch"], self._store.get)
+                    for index in range(len(batch.payouts)):
+                        self._ledger.claim(header, batch, index)
+                    self._outbox.settled(row)
                 settled += 1
         return settled
 
@@ -81,7 +81,6 @@ class Batcher:
         return picked
 
     def _fix(self, rows: list[ActionRow]) -> BatchRow:
-        start = self._begin("batch")
         totals: dict[str, int] = {}
         entries = []
         for row in rows:
@@ -95,30 +94,23 @@ class Batcher:
         assert rows[0].nonce is not None
         batch = Batch(self.agent_id, rows[0].nonce, entries, payouts)
         self._store.put_blocks(batch.encoded.blocks)
-        fixed = self._outbox.open_batch(self.agent_id, rows, {"batch": batch.cid, "epoch": _epoch(rows[0])})
-        self._observe("batch", time.perf_counter() - start)
-        return fixed
+        return self._outbox.open_batch(self.agent_id, rows, {"batch": batch.cid, "epoch": _epoch(rows[0])})
 
     def _send(self, row: BatchRow) -> BatchHeader:
-        start = self._begin("anchor")
-        batch = Batch.decode(row.call["batch"], self._store.get)
-        if self._ledger.next_nonce(self.agent_id) > row.first_nonce:  # sent before a crash
-            header = self._ledger.anchored(self.agent_id, row.first_nonce)
-        else:
-            header = self._ledger.anchor(batch, row.call["epoch"])
-        if header.batch_digest != batch.header(row.call["epoch"]).batch_digest:
-            raise ChainError(
-                f"nonces from {row.first_nonce} of agent {self.agent_id} are anchored with another batch",
-                why="two operators seem to share one agent",
-                fix="run one operator an agent; open a new epoch if its key has leaked",
-            )
-        self._outbox.anchored(row, _plain(header))
-        self._observe("anchor", time.perf_counter() - start)
+        with phase(self._observe, "anchor"):
+            batch = Batch.decode(row.call["batch"], self._store.get)
+            if self._ledger.next_nonce(self.agent_id) > row.first_nonce:  # sent before a crash
+                header = self._ledger.anchored(self.agent_id, row.first_nonce)
+            else:
+                header = self._ledger.anchor(batch, row.call["epoch"])
+            if header.batch_digest != batch.header(row.call["epoch"]).batch_digest:
+                raise ChainError(
+                    f"nonces from {row.first_nonce} of agent {self.agent_id} are anchored with another batch",
+                    why="two operators seem to share one agent",
+                    fix="run one operator an agent; open a new epoch if its key has leaked",
+                )
+            self._outbox.anchored(row, _plain(header))
         return header
-
-    def _begin(self, phase: str) -> float:
-        self._observe(phase, None)
-        return time.perf_counter()
 
 
 def _epoch(row: ActionRow) -> int:

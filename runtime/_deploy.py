@@ -19,8 +19,9 @@ from ..openlora import AdapterRef, Generator
 from ..registry import AssetRef, Assets, Connection, ContentStore, Manifest, ModelCallStep
 from ._attribute import SpanAttributor
 from ._batcher import Batcher
-from ._operator import Observe, Operator, ignore
+from ._operator import Operator
 from ._outbox import Outbox
+from ._phases import Observe, ignore
 from ._worker import RayRunner
 
 __all__ = ["Registered", "Service", "deploy_agent", "register_agent"]
@@ -126,6 +127,7 @@ def deploy_agent(
     *,
     workers: int = 1,
     observe: Observe = ignore,
+    new_outbox: bool = False,
 ) -> Service:
     """Start workers and the operator of a registered agent, and continue whatever a crash interrupted.
 
@@ -165,6 +167,7 @@ def deploy_agent(
         runner=runner,
         attributor=attributor,
         observe=observe,
+        new_outbox=new_outbox,
     )
     batcher = Batcher(agent_id, ledger=ledger, store=connection.store, outbox=outbox, observe=observe)
     operator.recover()

@@ -8,8 +8,7 @@ One operator an agent: it alone holds the record key.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,9 +32,10 @@ from ..registry import (
     steps_tree,
 )
 from ._outbox import ActionRow, Outbox, State
+from ._phases import Observe, ignore, phase
 from ._requests import PaidRequest, Receipt, SignedTicket
 
-__all__ = ["Attributor", "Credit", "Job", "Observe", "Operator", "Runner", "ignore"]
+__all__ = ["Attributor", "Credit", "Job", "Operator", "Runner"]
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,6 @@ class Attributor(Protocol):
     def credit(self, outcome: Outcome, fee: int, client: str) -> Credit: ...
 
 
-Observe = Callable[[str, float | None], None]
-"""Told of every phase: its name with ``None`` when it begins, with its seconds when it has ended."""
-
-
-def ignore(_: str, __: float | None) -> None:
-    """Nobody watches."""
-
-
 class Operator:
     """See the module. All methods are thread-safe; ``submit`` may run in many threads at once."""
 
@@ -102,12 +94,22 @@ class Operator:
         runner: Runner,
         attributor: Attributor,
         observe: Observe = ignore,
+        new_outbox: bool = False,
     ) -> None:
+        """Raises ``UserError`` when the agent has anchored actions and ``outbox`` knows none of its: with a lost
+        outbox it could sign a second record for a nonce, which is slashed. ``new_outbox`` says that everything
+        that was ever signed has been anchored."""
         self.agent, self.agent_id, self.epoch, self.manifest = agent, agent_id, epoch, manifest
         self._key, self._ledger, self._store, self._outbox = record_key, ledger, store, outbox
         self._runner, self._attributor, self._observe = runner, attributor, observe
         self._domain: Domain = ledger.domain
         self._first_nonce = ledger.next_nonce(agent_id)
+        if self._first_nonce and not new_outbox and not outbox.knows(agent_id):
+            raise UserError(
+                f"the outbox holds no action of agent {agent_id}, which has anchored {self._first_nonce}",
+                why="records signed and not yet anchored may be lost; signing their nonces again would be slashed",
+                fix=f"restore the outbox {outbox.url}, or pass new_outbox=True if all that was signed is anchored",
+            )
         self._admitting = threading.RLock()
         self._locks: dict[str, tuple[threading.Lock, int]] = {}
 
@@ -193,7 +195,7 @@ class Operator:
 
     def _collect(self, row: ActionRow) -> ActionRow:
         paid = _paid(row)
-        with self._phase("pay"):
+        with phase(self._observe, "pay"):
             try:
                 self._ledger.collect(paid.payment, paid.payment.nonce(self.agent_id, paid.request_hash))
             except UserError:
@@ -203,7 +205,7 @@ class Operator:
                 if error.revert is not None:  # refused, not merely unreachable: nothing was taken
                     self._outbox.drop(row.payment_id)
                 raise
-        with self._phase("accept"):
+        with phase(self._observe, "accept"):
             ticket = Ticket(
                 agent_id=self.agent_id,
                 epoch=self.epoch,
@@ -219,7 +221,7 @@ class Operator:
     def _execute(self, row: ActionRow) -> ActionRow:
         paid, ticket = _paid(row), row.accepted["ticket"]
         request = paid.request
-        with self._phase("execute"):
+        with phase(self._observe, "execute"):
             outcome = self._runner.run(
                 Job(
                     value=request["input"],
@@ -229,11 +231,9 @@ class Operator:
                     resume=request["parent"] is not None,
                 )
             )
-        with self._phase("attribute"):
+        with phase(self._observe, "attribute"):
             credit = self._attributor.credit(outcome, paid.payment.value, paid.payment.client)
-        with self._phase("store"):
-            for step in outcome.steps:
-                self._store.put_blocks(step.encoded.blocks)
+        with phase(self._observe, "store"):
             content = ActionContent(
                 manifest=self.manifest.cid,
                 agent=self.agent.name,
@@ -247,7 +247,10 @@ class Operator:
                 started=outcome.started,
                 ended=outcome.ended,
             )
-            self._store.put_blocks(content.encoded.blocks)
+            blocks = {
+                cid: data for part in (*outcome.steps, content) for cid, data in part.encoded.blocks.items()
+            }
+            self._store.put_blocks(blocks)  # one flush for all of them
         steps_root = steps_tree([step.leaf(i) for i, step in enumerate(outcome.steps)]).root
 
         def fix(nonce: int) -> tuple[str, dict[str, Any]]:
@@ -275,16 +278,16 @@ class Operator:
                 "payouts": payouts,
             }
 
-        with self._phase("record"):
+        with phase(self._observe, "record"):
             return self._outbox.execute(row.payment_id, self._first_nonce, fix)
 
     def _sign(self, row: ActionRow) -> ActionRow:
         assert row.executed is not None  # EXECUTED rows have it
-        with self._phase("sign"):
+        with phase(self._observe, "sign"):
             record = ActionRecord.from_block(row.executed["record"], None)
             signed = SignedRecord.make(record, self._key, self._domain, row.executed["content"])
             self._store.put(signed.encode())
-        with self._phase("receipt"):
+        with phase(self._observe, "receipt"):
             self._outbox.signed(row.payment_id, signed.signature.hex(), signed.cid)
         return self._outbox.get(row.payment_id)
 
@@ -308,13 +311,6 @@ class Operator:
                 lock, waiting = self._locks.pop(payment_id)
                 if waiting > 1:
                     self._locks[payment_id] = lock, waiting - 1
-
-    @contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
-        self._observe(name, None)
-        start = time.perf_counter()
-        yield
-        self._observe(name, time.perf_counter() - start)
 
 
 def _paid(row: ActionRow) -> PaidRequest:

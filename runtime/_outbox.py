@@ -216,6 +216,12 @@ class Outbox:
         with self._engine.connect() as db:
             return [_action(row) for row in db.execute(query)]
 
+    def knows(self, agent_id: int) -> bool:
+        """Whether any action of the agent was ever taken here."""
+        query = sa.select(_actions.c.payment_id).where(_actions.c.agent_id == agent_id).limit(1)
+        with self._engine.connect() as db:
+            return db.execute(query).first() is not None
+
     def pending_fees(self, agent_id: int) -> int:
         """Wei of the agent's actions that are taken and not yet anchored: the stake must back them too."""
         states = (State.PAYING, State.ACCEPTED, State.EXECUTED, State.SIGNED)

@@ -33,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
     jury = typer.Typer(no_args_is_help=True, help="Join or leave the jury pool.")
     jury.command("join")(join)
     jury.command("leave")(leave)
+    jury.command("withdraw")(withdraw_juror)
     app.add_typer(jury, name="jury")
 
 
@@ -78,7 +79,7 @@ def verify(cid: Cid) -> None:
         console.print(table)
         console.print(report.summary)
     if report.verdict is not Verdict.VERIFIED:
-        raise typer.Exit(2 if report.verdict is Verdict.MISMATCH else 3)
+        raise typer.Exit(4 if report.verdict is Verdict.MISMATCH else 3)
 
 
 def challenge(
@@ -213,6 +214,16 @@ def leave(account: As = None) -> None:
     with connected(account) as (_, ledger):
         leave_jury(ledger)
         console.print("left; the stake stays liable until the delay is over")
+
+
+def withdraw_juror(account: As = None) -> None:
+    """Pay out the stake of a juror who has left, once the delay is over."""
+    from ._stake import withdraw_jury
+
+    with connected(account) as (_, ledger):
+        before = ledger.balance(ledger.address)
+        withdraw_jury(ledger)
+        console.print(f"withdrawn: {(ledger.balance(ledger.address) - before) / 1e18:g} OPEN")
 
 
 def actions(agent_id: Annotated[int | None, typer.Argument(help="one agent; default all")] = None) -> None:

@@ -15,15 +15,13 @@ from world import NETS, OPEN, World
 from openledger import datanets, ray_cluster
 from openledger.agents import load_agent
 from openledger.openlora import EnginePool, Generator, Replayer, pool_config
-from openledger.runtime import Client, Receipt, Registered, Service, deploy_agent, register_agent
+from openledger.runtime import Client, Observe, Receipt, Registered, Service, deploy_agent, register_agent
 from openledger.settings import Settings
 from openledger.staking import Outcome, Report, Verdict, build_evidence, hold_jury, open_challenge, verify
 
 DESK = Path(__file__).resolve().parent.parent / "desk.py"
 TARGET = f"{DESK}:desk"
 STAKE = 1_000 * OPEN
-
-Observe = Callable[[str, float | None], None]
 
 
 def start_ray(settings: Settings) -> None:

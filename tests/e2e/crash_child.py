@@ -17,7 +17,7 @@ from langgraph.graph import END, START, StateGraph
 
 from openledger.agents import Models, agent
 from openledger.registry import Connection
-from openledger.runtime import Batcher, LocalRunner, Operator, Outbox, SpanAttributor, span_index
+from openledger.runtime import Batcher, LocalRunner, Operator, Outbox, SpanAttributor, Spent, span_index
 from openledger.settings import Settings
 
 
@@ -46,8 +46,8 @@ def main() -> None:
     settings = Settings(home=Path(home), cache=Path(cache))
     registered, base = pickle.loads(Path(registered_at).read_bytes())
 
-    def observe(phase: str, seconds: float | None) -> None:
-        if kill == f"{phase}:{'begin' if seconds is None else 'end'}":
+    def observe(phase: str, spent: Spent | None) -> None:
+        if kill == f"{phase}:{'begin' if spent is None else 'end'}":
             os.kill(os.getpid(), signal.SIGKILL)
 
     with Connection.open(settings) as connection:

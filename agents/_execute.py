@@ -58,5 +58,5 @@ async def execute(
     return Outcome(status, output, tuple(trace.steps()), started, int(time.time()))
 
 
-def _error(code: str, message: str) -> dict[str, str]:
-    return {"code": code, "error": message}
+def _error(code: str, message: str) -> Any:
+    return plain({"code": code, "error": message})

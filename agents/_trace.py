@@ -173,7 +173,7 @@ def _model_step(made: Generation, node: str) -> ModelCallStep:
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
-    return {"error": str(error), "code": getattr(error, "code", type(error).__name__)}
+    return {"error": plain(str(error)), "code": getattr(error, "code", type(error).__name__)}
 
 
 class CaptureCallbacks(BaseCallbackHandler):

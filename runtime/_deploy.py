@@ -56,6 +56,14 @@ def register_agent(
     ``base``, ``adapters`` (alias → id) and ``datanet_ids`` are on-chain assets. Raises ``UserError`` for an
     alias without an adapter or an asset that may not be served, ``ChainError`` when the chain refuses.
     """
+    ledger = connection.as_(signer)
+    least = ledger.parameter("minSelfStake")
+    if stake < least:
+        raise UserError(
+            f"a stake of {stake} wei is too little",
+            why=f"an agent needs at least {least}",
+            fix="stake more; nothing was registered",
+        )
     missing = sorted(set(agent.adapters) - set(adapters))
     if missing:
         raise UserError(
@@ -76,10 +84,9 @@ def register_agent(
         engine_class=engine_class,
         graph_digest=_source_digest(agent),
     )
-    agent_id = connection.agents.register(signer, agent.name, agent.description or agent.name)
-    ledger = connection.as_(signer)
     vault = connection.contracts.vault
     ledger.approve(str(vault.address), stake)
+    agent_id = connection.agents.register(signer, agent.name, agent.description or agent.name)
     ledger.send(vault.functions.deposit(agent_id, stake))
     ledger.send(connection.contracts.pool.functions.createEscrow(agent_id))
     epoch = connection.agents.open_epoch(signer, agent_id, connection.record_key(agent_id).address, manifest)

@@ -27,13 +27,14 @@ from ..registry import (
     ReplayClass,
     SeedSource,
     SignedRecord,
+    Status,
     Ticket,
     digest_of,
     steps_tree,
 )
 from ._outbox import ActionRow, Outbox, State
 from ._phases import Observe, ignore, phase
-from ._requests import PaidRequest, Receipt, SignedTicket
+from ._requests import PaidRequest, Receipt, SignedTicket, check_request
 
 __all__ = ["Attributor", "Credit", "Job", "Operator", "Runner"]
 
@@ -169,6 +170,7 @@ class Operator:
 
     def _check(self, paid: PaidRequest) -> None:
         payment, price = paid.payment, self.agent.price
+        check_request(paid.request)
         if paid.agent_id != self.agent_id:
             raise UserError(
                 f"this request is for agent {paid.agent_id}",
@@ -227,30 +229,18 @@ class Operator:
                     value=request["input"],
                     signature=paid.payment.signature,
                     request_hash=paid.request_hash,
-                    thread=request["thread"] or row.payment_id,
+                    # Within the client's own name: nobody continues another client's thread.
+                    thread=f"{paid.payment.client}/{request['thread'] or row.payment_id}",
                     resume=request["parent"] is not None,
                 )
             )
-        with phase(self._observe, "attribute"):
-            credit = self._attributor.credit(outcome, paid.payment.value, paid.payment.client)
-        with phase(self._observe, "store"):
-            content = ActionContent(
-                manifest=self.manifest.cid,
-                agent=self.agent.name,
-                request=request,
-                output=outcome.output,
-                payment=paid.payment,
-                steps=[step.cid for step in outcome.steps],
-                rule=self._attributor.rule,
-                scores=credit.scores,
-                parent=request["parent"],
-                started=outcome.started,
-                ended=outcome.ended,
-            )
-            blocks = {
-                cid: data for part in (*outcome.steps, content) for cid, data in part.encoded.blocks.items()
-            }
-            self._store.put_blocks(blocks)  # one flush for all of them
+        try:
+            content, credit = self._content(row, outcome)
+        except UserError as error:
+            # What cannot be recorded cannot be answered for: the action fails and its fee goes back.
+            refused = {"code": error.code, "error": str(error)}
+            outcome = Outcome(Status.FAILED, refused, (), outcome.started, outcome.ended)
+            content, credit = self._content(row, outcome)
         steps_root = steps_tree([step.leaf(i) for i, step in enumerate(outcome.steps)]).root
 
         def fix(nonce: int) -> tuple[str, dict[str, Any]]:
@@ -280,6 +270,31 @@ class Operator:
 
         with phase(self._observe, "record"):
             return self._outbox.execute(row.payment_id, self._first_nonce, fix)
+
+    def _content(self, row: ActionRow, outcome: Outcome) -> tuple[ActionContent, Credit]:
+        """Attribute the outcome and store its content. Raises ``UserError`` for what a record cannot hold."""
+        paid = _paid(row)
+        with phase(self._observe, "attribute"):
+            credit = self._attributor.credit(outcome, paid.payment.value, paid.payment.client)
+        with phase(self._observe, "store"):
+            content = ActionContent(
+                manifest=self.manifest.cid,
+                agent=self.agent.name,
+                request=paid.request,
+                output=outcome.output,
+                payment=paid.payment,
+                steps=[step.cid for step in outcome.steps],
+                rule=self._attributor.rule,
+                scores=credit.scores,
+                parent=paid.request["parent"],
+                started=outcome.started,
+                ended=outcome.ended,
+            )
+            blocks = {
+                cid: data for part in (*outcome.steps, content) for cid, data in part.encoded.blocks.items()
+            }
+            self._store.put_blocks(blocks)  # one flush for all of them
+        return content, credit
 
     def _sign(self, row: ActionRow) -> ActionRow:
         assert row.executed is not None  # EXECUTED rows have it

@@ -5,17 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..registry import ActionRecord, Payment, SignedRecord, Ticket, value_hash
+from ..errors import UserError
+from ..registry import ActionRecord, Payment, SignedRecord, Ticket, normalise_cid, value_hash
 
-__all__ = ["PaidRequest", "Receipt", "SignedTicket", "request_of"]
+__all__ = ["PaidRequest", "Receipt", "SignedTicket", "check_request", "request_of"]
 
 
 def request_of(
     agent_id: int, value: Any, *, thread: str | None = None, parent: str | None = None
 ) -> dict[str, Any]:
     """The request as it is hashed and recorded. With ``parent``, the CID of an interrupted action's record,
-    ``value`` answers its interrupt; ``thread`` is then the one that action ran on."""
+    ``value`` answers its interrupt; ``thread`` is then the one that action ran on: its own, or by default
+    its payment id (0x…). Threads of different clients never meet."""
     return {"agent": agent_id, "input": value, "thread": thread, "parent": parent}
+
+
+def check_request(request: Any) -> None:
+    """Raises ``UserError`` for a request that :func:`request_of` would not make."""
+    if not isinstance(request, dict) or set(request) != {"agent", "input", "thread", "parent"}:
+        raise UserError(
+            "the request is malformed", why="it has other fields", fix="make it with request_of()"
+        )
+    if type(request["agent"]) is not int or not isinstance(request["thread"], str | None):
+        raise UserError(
+            "the request is malformed", why="agent is a number, thread is text", fix="use request_of()"
+        )
+    if request["parent"] is not None:
+        normalise_cid(request["parent"])
+        if request["thread"] is None:
+            raise UserError(
+                "a request that resumes an action needs its thread",
+                fix="give thread=: the one that action ran on, by default its payment id",
+            )
 
 
 @dataclass(frozen=True)

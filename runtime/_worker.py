@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..agents import Agent, HFCodec, Models, Outcome, execute, load_agent
@@ -40,8 +42,6 @@ class LocalRunner:
         self._agent, self._models, self._graph = agent, models, agent.graph()
 
     def run(self, job: Job) -> Outcome:
-        import asyncio
-
         return asyncio.run(run_job(self._agent, self._graph, self._models, job))
 
 
@@ -49,13 +49,21 @@ class _Worker:
     """The actor. ``agent`` is ``FILE:NAME`` or the agent itself; loaded again after a restart."""
 
     def __init__(
-        self, agent: Agent | str, generator: Generator, base: str, adapters: Mapping[str, AdapterRef]
+        self,
+        agent: Agent | str,
+        generator: Generator,
+        base: str,
+        adapters: Mapping[str, AdapterRef],
+        concurrency: int,
     ) -> None:
+        # Synchronous nodes wait in threads for the pool; asyncio's few default threads would be the limit.
+        self._threads = ThreadPoolExecutor(2 * concurrency, thread_name_prefix="node")
         self._agent = load_agent(agent) if isinstance(agent, str) else agent
         self._models = Models(generator, HFCodec(base), dict(adapters))
         self._graph = self._agent.graph()
 
     async def run(self, job: Job) -> Outcome:
+        asyncio.get_running_loop().set_default_executor(self._threads)
         return await run_job(self._agent, self._graph, self._models, job)
 
     def ready(self) -> bool:
@@ -88,7 +96,7 @@ class RayRunner:
             num_cpus=num_cpus, max_restarts=-1, max_task_retries=2, max_concurrency=concurrency
         )
         self._timeout = timeout
-        self._workers = [actor.remote(agent, generator, base, adapters) for _ in range(workers)]
+        self._workers = [actor.remote(agent, generator, base, adapters, concurrency) for _ in range(workers)]
         self._turn = itertools.count()
         self._lock = threading.Lock()
         ray.get([worker.ready.remote() for worker in self._workers], timeout=timeout)

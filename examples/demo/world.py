@@ -101,7 +101,7 @@ def bars() -> Progress:
     """Progress bars for long work."""
     return Progress(
         TextColumn("  {task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=18),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -121,10 +121,10 @@ def train(cache: Path) -> Trained:
 
             return step
 
-        base = modelfactory.ensure_base(cache, bar("training the base model"))
+        base = modelfactory.ensure_base(cache, bar("base model"))
         nets = [datanets.shipped(name) for name in NETS.values()]
         paths = modelfactory.ensure_adapters(
-            cache, base, nets, progress=lambda name: bar(f"training an adapter on {name}")
+            cache, base, nets, progress=lambda name: bar(f"adapter {name}")
         )
         adapters = dict(zip(NETS, paths, strict=True))
     return Trained(base, adapters)

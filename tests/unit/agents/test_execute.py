@@ -16,9 +16,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
-from openledger.agents import Models, agent, chat, execute, load_agent
+from openledger.agents import Models, agent, chat, execute, load_agent, plain
 from openledger.errors import UserError
-from openledger.registry import RetrievalStep, Status, ToolCallStep
+from openledger.registry import RetrievalStep, Status, ToolCallStep, encode
 
 
 class State(TypedDict, total=False):
@@ -174,3 +174,25 @@ def test_impossible_declarations_are_refused(wrong: Any) -> None:
 def test_an_agent_must_build_a_graph() -> None:
     with pytest.raises(UserError, match="did not build a LangGraph graph"):
         agent("subject")(lambda: 42).graph()
+
+
+@pytest.mark.parametrize(
+    ("value", "held"),
+    [
+        (2**70, str(2**70)),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+        ("a\ud800b", "a?b"),
+        ({1: object}, {"1": repr(object)}),
+        ({"a": {2.5, 1.5}}, {"a": [1.5, 2.5]}),
+    ],
+)
+def test_every_answer_can_be_recorded(value: Any, held: Any) -> None:
+    assert plain(value) == held
+    encode(plain(value))
+
+
+def test_an_endless_nesting_ends_as_text() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    encode(plain(loop))

@@ -123,9 +123,7 @@ def train(cache: Path) -> Trained:
 
         base = modelfactory.ensure_base(cache, bar("base model"))
         nets = [datanets.shipped(name) for name in NETS.values()]
-        paths = modelfactory.ensure_adapters(
-            cache, base, nets, progress=lambda name: bar(f"adapter {name}")
-        )
+        paths = modelfactory.ensure_adapters(cache, base, nets, progress=lambda name: bar(f"adapter {name}"))
         adapters = dict(zip(NETS, paths, strict=True))
     return Trained(base, adapters)
 

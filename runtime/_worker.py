@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -66,8 +67,8 @@ class _Worker:
         asyncio.get_running_loop().set_default_executor(self._threads)
         return await run_job(self._agent, self._graph, self._models, job)
 
-    def ready(self) -> bool:
-        return True
+    def pid(self) -> int:
+        return os.getpid()
 
 
 class RayRunner:
@@ -99,7 +100,7 @@ class RayRunner:
         self._workers = [actor.remote(agent, generator, base, adapters, concurrency) for _ in range(workers)]
         self._turn = itertools.count()
         self._lock = threading.Lock()
-        ray.get([worker.ready.remote() for worker in self._workers], timeout=timeout)
+        ray.get([worker.pid.remote() for worker in self._workers], timeout=timeout)
 
     @property
     def workers(self) -> list[Any]:

@@ -85,7 +85,9 @@ class Report:
         if verdict is Verdict.VERIFIED:
             return "verified"
         if verdict is Verdict.MISMATCH and self.step is not None and self.token is not None:
-            return f"mismatch at step {self.step} token {self.token}: {why}"
+            return (
+                f"mismatch at step {self.step} token {self.token}: {why.removeprefix(f'step {self.step}: ')}"
+            )
         return f"{verdict}: {why or 'no check ran'}"
 
     def add(self, name: str, verdict: Verdict | bool, found: str) -> bool:

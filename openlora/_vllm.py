@@ -55,6 +55,7 @@ _SMALL_CPU: dict[str, Any] = {
     "block_size": 32,
     "max_num_seqs": 64,
     "max_num_batched_tokens": 1024,
+    "use_tqdm_on_load": False,
 }
 
 _ALWAYS: dict[str, Any] = {

@@ -23,12 +23,19 @@ def _provider_class() -> type[HTTPProvider]:
     from requests.exceptions import ConnectionError, RequestException, Timeout
     from web3.providers.rpc import HTTPProvider
     from web3.providers.rpc.utils import ExceptionRetryConfiguration
+    from web3.types import RPCEndpoint
 
     class Provider(HTTPProvider):
         def __init__(self, rpc_url: str, timeout: float) -> None:
             retry = ExceptionRetryConfiguration(errors=[ConnectionError], retries=3, method_allowlist=_READS)
+            # web3 asks for the chain id before every call to validate it: half of all requests. It is checked
+            # once in Chain.connect, and every signature carries it.
             super().__init__(
-                rpc_url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retry
+                rpc_url,
+                request_kwargs={"timeout": timeout},
+                exception_retry_configuration=retry,
+                cache_allowed_requests=True,
+                cacheable_requests={RPCEndpoint("eth_chainId")},
             )
             self._named, self._seconds = rpc_url, timeout
 

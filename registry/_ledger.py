@@ -36,6 +36,7 @@ class Ledger:
         self.chain = contracts.chain
         self.domain = Domain(self.chain.chain_id, str(contracts.log.address))
         self._escrows: dict[int, str] = {}
+        self._keys: dict[tuple[int, int], str] = {}
         self._values: dict[str, tuple[float, int]] = {}
 
     # -- the chain -------------------------------------------------------------------------------
@@ -298,9 +299,14 @@ class Ledger:
         return read_epoch(self.contracts, agent_id, number)
 
     def record_key(self, agent_id: int, number: int) -> str | None:
-        """The key that signs the agent's records in an epoch."""
-        epoch = self.epoch(agent_id, number)
-        return None if epoch is None else epoch.record_key
+        """The key that signs the agent's records in an epoch, which never changes once it is open."""
+        key = self._keys.get((agent_id, number))
+        if key is None:
+            epoch = self.epoch(agent_id, number)
+            if epoch is None:
+                return None
+            key = self._keys[agent_id, number] = epoch.record_key
+        return key
 
     def next_nonce(self, agent_id: int) -> int:
         """The nonce the agent's next batch starts at."""

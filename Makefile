@@ -14,6 +14,10 @@ help: ## list the commands
 setup: ## create .venv and the Node tools (quick when nothing changed)
 	@scripts/setup
 
+.PHONY: models
+models: setup ## train the demo's small models into the cache (minutes, once; demo and test do it themselves)
+	@$(BIN)/python examples/demo/train.py
+
 .PHONY: demo
 demo: setup ## run the whole loop: pay, act, record, anchor, attribute, pay out, catch a cheat, slash
 	@$(BIN)/python examples/demo
@@ -26,7 +30,7 @@ test-contracts: setup ## forge test, and that the committed ABIs are current
 	@scripts/test-contracts
 
 .PHONY: test-python
-test-python: setup ## pytest over unit, integration and end-to-end tests
+test-python: setup models ## pytest over unit, integration and end-to-end tests
 	@tests/ipfs/install
 	@$(BIN)/pytest
 

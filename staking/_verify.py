@@ -27,7 +27,6 @@ from ..registry import (
     Step,
     cid_from_digest,
     decode_step,
-    digest_of,
     normalise_cid,
     step_seed,
     steps_tree,
@@ -239,8 +238,12 @@ def _check_manifest(report: Report, action: Action, store: ContentStore, cid: st
         return
     for index, step in enumerate(action.steps):
         if isinstance(step, ModelCallStep):
-            used = ((step.asset_id, step.content), (step.base_asset_id, step.base))
-            missing = [asset for asset, content in used if not manifest.includes(asset, digest_of(content))]
+            # A declared datanet is no model: each asset must be declared as what it was used for.
+            used = {
+                AssetRef(step.asset_id, step.content): (*manifest.adapters, *manifest.models),
+                AssetRef(step.base_asset_id, step.base): manifest.models,
+            }
+            missing = [ref.asset_id for ref, declared in used.items() if ref not in declared]
             text = (
                 f"step {index} uses undeclared assets {missing}" if missing else f"step {index} is declared"
             )

@@ -1,0 +1,91 @@
+"""Every check of a record fails on exactly the lie it is there for, told by an operator who holds the record key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import loop
+import pytest
+from eth_account import Account
+
+from openledger.registry import ActionContent, ModelCallStep, SignedRecord, Step, digest_of, steps_tree
+from openledger.staking import Verdict, fetch_action, verify
+
+
+@pytest.fixture(scope="module")
+def cid(stack: Any) -> str:
+    operator = stack.honest.operator
+    receipt = stack.client.call(
+        operator, operator.agent_id, loop.questions(1, seed=8)[0], operator.agent.price
+    )
+    stack.honest.batcher.anchor()
+    return str(receipt.cid)
+
+
+def relabel(stack: Any, step: ModelCallStep) -> ModelCallStep:
+    """Names an asset that the manifest declares, but as a datanet."""
+    net = stack.world.datanets["findings"]
+    return replace(step, asset_id=net.asset_id, content=net.cid)
+
+
+LIES: dict[str, Callable[[Any, ActionContent, list[Step]], tuple[ActionContent, list[Step]]]] = {
+    "seed": lambda stack, content, steps: (content, [replace(steps[0], seed=bytes(32)), *steps[1:]]),
+    "manifest": lambda stack, content, steps: (content, [relabel(stack, steps[0]), *steps[1:]]),
+    "payment": lambda stack, content, steps: (
+        replace(content, payment=replace(content.payment, salt=bytes(32))),
+        steps,
+    ),
+    "payer": lambda stack, content, steps: (
+        replace(content, payment=replace(content.payment, valid_before=content.payment.valid_before + 1)),
+        steps,
+    ),
+}
+
+
+def failed(stack: Any, cid: str) -> set[str]:
+    connection = stack.world.connection
+    report = verify(cid, store=connection.store, ledger=connection.ledger, replayer=None)
+    return {check.name for check in report.checks if check.verdict is Verdict.MISMATCH}
+
+
+def test_the_honest_record_has_no_mismatch(stack: Any, cid: str) -> None:
+    assert failed(stack, cid) == set()
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_fails_its_own_check_and_the_anchor(stack: Any, cid: str, lie: str) -> None:
+    store = stack.world.connection.store
+    action = fetch_action(cid, store)
+    content, steps = LIES[lie](stack, action.content, list(action.steps))
+    for step in steps:
+        store.put_blocks(step.encoded.blocks)
+    content = replace(content, steps=[step.cid for step in steps])
+    store.put_blocks(content.encoded.blocks)
+    root = steps_tree([step.leaf(i) for i, step in enumerate(steps)]).root
+    record = replace(action.record, steps_root=root, content_digest=digest_of(content.cid))
+    key = stack.world.connection.record_key(record.agent_id)
+    signed = SignedRecord.make(record, key, action.signed.domain, content.cid)
+    # Another salt is another authorization, so the client's signature fails with it.
+    expected = {lie, "anchor"} | ({"payer"} if lie == "payment" else set())
+    assert failed(stack, store.put(signed.encode())) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "check"), [("output_hash", "output"), ("request_hash", "request"), ("steps_root", "steps")]
+)
+def test_a_record_that_names_other_content_than_it_has(stack: Any, cid: str, field: str, check: str) -> None:
+    store = stack.world.connection.store
+    action = fetch_action(cid, store)
+    record = replace(action.record, **{field: bytes(32)})
+    key = stack.world.connection.record_key(record.agent_id)
+    signed = SignedRecord.make(record, key, action.signed.domain, action.signed.content)
+    assert {check, "anchor"} <= failed(stack, store.put(signed.encode()))
+
+
+def test_another_key_than_the_epochs(stack: Any, cid: str) -> None:
+    store = stack.world.connection.store
+    action = fetch_action(cid, store)
+    signed = SignedRecord.make(action.record, Account.create(), action.signed.domain, action.signed.content)
+    assert failed(stack, store.put(signed.encode())) == {"signature"}

@@ -142,6 +142,15 @@ contract Parameters is IParameters, Ownable2Step {
         if (p == Param.WrongVotePenalty) return (0.01 ether, 1000 ether, 1 ether, "wrongVotePenalty");
         if (p == Param.NonRevealPenalty) return (0.01 ether, 1000 ether, 2 ether, "nonRevealPenalty");
         if (p == Param.VoteTolerance) return (100, 10_000, 2500, "voteTolerance");
-        return (2, 128, 4, "drawDelay");
+        if (p == Param.DrawDelay) return (2, 128, 4, "drawDelay");
+        if (p == Param.DelegationPeriod) return (1 hours, 7 days, 1 days, "delegationPeriod");
+        if (p == Param.DelegatorSlashCap) return (0, 5000, 3000, "delegatorSlashCap");
+        if (p == Param.MaxCommission) return (0, 9000, 5000, "maxCommission");
+        if (p == Param.DemandBond) return (0.001 ether, 10 ether, 0.05 ether, "demandBond");
+        if (p == Param.MaxDemands) return (4, 1024, 16, "maxDemands");
+        if (p == Param.LeafDelta) return (10, 2500, 200, "leafDelta");
+        if (p == Param.CurationBond) return (0.0001 ether, 100 ether, 0.1 ether, "curationBond");
+        if (p == Param.CurationPeriod) return (1 days, 14 days, 3 days, "curationPeriod");
+        return (0.0001 ether, 10 ether, 0.01 ether, "minPayout");
     }
 }

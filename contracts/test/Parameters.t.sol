@@ -15,7 +15,7 @@ contract ParametersTest is Test {
     }
 
     function test_defaults_areTheDocumentedOnes() public view {
-        uint256[28] memory expected = [
+        uint256[37] memory expected = [
             uint256(1 hours),
             3 days,
             12 hours,
@@ -43,11 +43,20 @@ contract ParametersTest is Test {
             1 ether,
             2 ether,
             2500,
-            4
+            4,
+            1 days,
+            3000,
+            5000,
+            0.05 ether,
+            16,
+            200,
+            0.1 ether,
+            3 days,
+            0.01 ether
         ];
         uint256[] memory all = parameters.all();
-        assertEq(all.length, 28);
-        for (uint256 i; i < 28; ++i) {
+        assertEq(all.length, 37);
+        for (uint256 i; i < 37; ++i) {
             (uint256 min, uint256 max) = parameters.bounds(Param(i));
             assertEq(all[i], expected[i], parameters.nameOf(Param(i)));
             assertEq(parameters.get(Param(i)), all[i]);

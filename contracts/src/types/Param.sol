@@ -31,5 +31,14 @@ enum Param {
     WrongVotePenalty, // 24, wei
     NonRevealPenalty, // 25, wei
     VoteTolerance, // 26, 1e-4 nat
-    DrawDelay // 27, blocks
+    DrawDelay, // 27, blocks
+    DelegationPeriod, // 28, seconds between activations of delegated stake
+    DelegatorSlashCap, // 29, bps of delegated stake one fault may take
+    MaxCommission, // 30, bps of delegators' rewards
+    DemandBond, // 31, wei that pays the gas of an answer
+    MaxDemands, // 32, count a batch
+    LeafDelta, // 33, 1e-4 nat: what 99.9 % of honest leaves stay below
+    CurationBond, // 34, wei a contribution
+    CurationPeriod, // 35, seconds to decide about a contribution
+    MinPayout // 36, wei below which payouts accrue
 }

@@ -200,6 +200,7 @@ def read_epoch(contracts: Contracts, agent_id: int, number: int) -> Epoch | None
         accept_until=int(found.acceptUntil),
         liable_until=int(found.liableUntil),
         coverage_bps=int(found.coverageBps),
+        cut_bps=int(found.cutBps),
     )
 
 

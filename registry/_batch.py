@@ -12,18 +12,26 @@ from ._blocks import Encoded, Getter, Reader, pack_items, parse_uint256, unpack_
 from ._cid import Link, digest_of
 from ._dagcbor import decode
 from ._hashing import BatchHeader, address_word, payout_tree, record_leaf
-from ._merkle import MerkleTree, SumTree
+from ._merkle import SumNode, SumTree
 
-__all__ = ["Batch", "BatchEntry", "Payout"]
+__all__ = ["Batch", "BatchEntry", "Payout", "RecordProof"]
 
-BATCH_VERSION = 1
+BATCH_VERSION = 2
 
 
 class BatchEntry(NamedTuple):
-    """A record in a batch: its EIP-712 struct hash and the CID of its signed envelope."""
+    """A record in a batch: its EIP-712 struct hash, the CID of its signed envelope, and the wei it charges."""
 
     struct_hash: bytes
     envelope: str
+    charge: int
+
+
+class RecordProof(NamedTuple):
+    """Shows a record in a batch, as the contracts take it: what its leaf charges and the leaf's siblings."""
+
+    charge: int
+    path: tuple[SumNode, ...]
 
 
 class Payout(NamedTuple):
@@ -35,7 +43,11 @@ class Payout(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Records at contiguous nonces from ``first_nonce``, and one payout per account."""
+    """Records at contiguous nonces from ``first_nonce``, and one payout per account.
+
+    The payouts come to what the records charge, less the cut of the epoch; those of the manifest's fixed
+    shares are first, in its order.
+    """
 
     agent_id: int
     first_nonce: int
@@ -49,30 +61,32 @@ class Batch:
             raise UserError("A batch needs at least one record")
 
     @cached_property
-    def record_tree(self) -> MerkleTree:
-        """Its root is the ``recordRoot``; index = nonce - first nonce."""
-        return MerkleTree([record_leaf(entry.struct_hash) for entry in self.entries])
+    def record_tree(self) -> SumTree:
+        """Its root is (``recordRoot``, ``sum``); index = nonce - first nonce."""
+        return SumTree([record_leaf(entry.struct_hash, entry.charge) for entry in self.entries])
 
     @cached_property
     def payout_tree(self) -> SumTree:
-        """Its root is (``payoutRoot``, ``sum``)."""
+        """Its root is (``payoutRoot``, what is paid out)."""
         return payout_tree(self.payouts)
 
-    def record_proof(self, nonce: int) -> list[bytes]:
-        """The Merkle proof of the record at ``nonce``."""
-        return self.record_tree.proof(nonce - self.first_nonce)
+    def record_proof(self, nonce: int) -> RecordProof:
+        """What shows the record at ``nonce`` in the batch."""
+        index = nonce - self.first_nonce
+        path = self.record_tree.proof(index)  # refuses an index that is not there
+        return RecordProof(self.entries[index].charge, tuple(path))
 
     def header(self, epoch: int, anchored_at: int = 0) -> BatchHeader:
         """The header ``ActionLog`` stores once it has stamped ``anchored_at`` (unix seconds)."""
-        root, total = self.payout_tree.root
+        root, charged = self.record_tree.root
         return BatchHeader(
             agent_id=self.agent_id,
             first_nonce=self.first_nonce,
             count=len(self.entries),
-            record_root=self.record_tree.root,
-            payout_root=root,
+            record_root=root,
+            payout_root=self.payout_tree.root[0],
             payout_count=len(self.payouts),
-            sum=total,
+            sum=charged,
             epoch=epoch,
             batch_digest=digest_of(self.cid),
             anchored_at=anchored_at,
@@ -87,7 +101,9 @@ class Batch:
             "agent_id": self.agent_id,
             "first_nonce": self.first_nonce,
             "entries": pack_items(
-                [[item.struct_hash, Link(item.envelope)] for item in self.entries], 48, blocks
+                [[item.struct_hash, Link(item.envelope), str(item.charge)] for item in self.entries],
+                40,
+                blocks,
             ),
             "payouts": pack_items(
                 [[address_word(to)[12:], str(amount)] for to, amount in self.payouts], 40, blocks
@@ -116,11 +132,12 @@ class Batch:
             )
         entries, payouts = [], []
         for item in unpack_items(read.raw("entries"), get, cid):
-            if not isinstance(item, list) or len(item) != 2 or type(item[1]) is not Link:
+            if not isinstance(item, list) or len(item) != 3 or type(item[1]) is not Link:
                 raise read.fail("entries")
-            if not isinstance(item[0], bytes) or len(item[0]) != 32:
+            charge = parse_uint256(item[2])
+            if not isinstance(item[0], bytes) or len(item[0]) != 32 or charge is None:
                 raise read.fail("entries")
-            entries.append(BatchEntry(item[0], str(item[1])))
+            entries.append(BatchEntry(item[0], str(item[1]), charge))
         for item in unpack_items(read.raw("payouts"), get, cid):
             if not isinstance(item, list) or len(item) != 2:
                 raise read.fail("payouts")

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ._keccak import keccak
 from ._merkle import SumNode, SumTree
 
-__all__ = ["BatchHeader", "address_word", "authorization_nonce", "evidence_hash", "leaf_hash", "manifest_leaf",
+__all__ = ["BatchHeader", "address_word", "authorization_nonce", "evidence_hash", "fixed_split_leaf", "leaf_hash", "manifest_leaf",
            "payment_id", "payout_leaf", "payout_tree", "record_leaf", "sha2", "step_seed", "vote_commitment",
            "word"]  # fmt: skip
 
@@ -47,14 +47,20 @@ def leaf_hash(encoded: bytes) -> bytes:
     return keccak(keccak(encoded))
 
 
-def record_leaf(struct_hash: bytes) -> bytes:
-    """The leaf of a record in its batch, from its EIP-712 struct hash (no domain)."""
-    return leaf_hash(struct_hash)
+def record_leaf(struct_hash: bytes, charge: int) -> SumNode:
+    """The Merkle-sum leaf of a record in its batch, from its EIP-712 struct hash (no domain) and the wei it
+    charges."""
+    return leaf_hash(struct_hash), charge
 
 
 def manifest_leaf(asset_id: int, content_digest: bytes) -> bytes:
     """The leaf of one declared asset in a manifest."""
     return leaf_hash(word(asset_id) + content_digest)
+
+
+def fixed_split_leaf(index: int, account: str, bps: int) -> bytes:
+    """The leaf of one fixed share in a manifest; three words, so that none passes for an asset's two."""
+    return leaf_hash(word(index) + address_word(account) + word(bps))
 
 
 def payout_leaf(index: int, account: str, amount: int) -> SumNode:

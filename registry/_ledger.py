@@ -255,7 +255,7 @@ class Ledger:
         return False
 
     def refund(self, agent_id: int, payment_id: bytes, client: str, amount: int) -> None:
-        """Give an unanchored payment back; done already is done."""
+        """Give back a payment that nothing is charged for; done already is done."""
         functions = self.contracts.pool.functions
         if not self.call(functions.isRefunded(agent_id, payment_id)):
             self.send(functions.refund(agent_id, payment_id, client, amount))
@@ -342,11 +342,11 @@ class Ledger:
                 return header
         return None
 
-    def includes(self, header: BatchHeader, struct_hash: bytes, nonce: int, proof: Sequence[bytes]) -> bool:
+    def includes(self, header: BatchHeader, struct_hash: bytes, nonce: int, proof: RecordProof) -> bool:
         """Whether the chain finds the record in the anchored batch."""
         functions = self.contracts.log.functions
         try:
-            return bool(self.call(functions.verifyRecord(header.to_abi(), struct_hash, nonce, list(proof))))
+            return bool(self.call(functions.verifyRecord(header.to_abi(), struct_hash, nonce, proof)))
         except ChainError as error:
             if error.revert is None:
                 raise

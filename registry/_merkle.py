@@ -1,8 +1,8 @@
 """Position-bound Merkle trees, plain and with sums; the same bytes as the contracts' libraries.
 
 Leaves are padded with zero to a power of two, siblings are never sorted and the index picks the side, so
-a proof speaks for one position only. Payouts use a Merkle-sum tree: every node carries the sum below it,
-so one root proves that all leaves together claim no more than the anchored sum.
+a proof speaks for one position only. Payouts and the charges of records use Merkle-sum trees: every node
+carries the sum below it, so one root proves what all leaves together come to.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class SumTree:
 
     def __init__(self, leaves: Sequence[SumNode]) -> None:
         if any(amount < 0 for _, amount in leaves):
-            raise UserError("A payout cannot be negative")
+            raise UserError("An amount cannot be negative")
         self.count = len(leaves)
         self._levels: list[list[SumNode]] = [list(leaves)]
         self._pads: list[SumNode] = [(ZERO, 0)]

@@ -42,7 +42,7 @@ class Evidence:
     header: BatchHeader
     step: int
     token: int
-    record_proof: tuple[bytes, ...]
+    record_proof: RecordProof
     step_proof: tuple[bytes, ...]
     token_proof: tuple[bytes, ...]
 
@@ -53,7 +53,7 @@ class Evidence:
         return (
             self.header.to_abi(),
             self.action.record.to_abi(),
-            list(self.record_proof),
+            self.record_proof,
             model.leaf(self.step).to_abi(),
             list(self.step_proof),
             model.generation.leaf(self.token).to_abi(),
@@ -108,7 +108,7 @@ def build_evidence(cid: str, step: int, token: int, *, store: ContentStore, ledg
         header=header,
         step=step,
         token=token,
-        record_proof=tuple(batch.record_proof(record.nonce)),
+        record_proof=batch.record_proof(record.nonce),
         step_proof=tuple(steps_tree([s.leaf(i) for i, s in enumerate(action.steps)]).proof(step)),
         token_proof=tuple(model.generation.proof(token)),
     )

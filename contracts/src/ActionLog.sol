@@ -13,7 +13,7 @@ import { EscrowAddress } from "./libraries/EscrowAddress.sol";
 import { Records } from "./libraries/Records.sol";
 import { AgentState, AgentStateLib } from "./types/AgentState.sol";
 import { Param } from "./types/Param.sol";
-import { ActionRecord, AnchorCall, BatchHeader, Epoch, Ticket } from "./types/Records.sol";
+import { ActionRecord, AnchorCall, BatchHeader, Epoch, RecordProof, Ticket } from "./types/Records.sol";
 
 /// @title Implements {IActionLog}.
 /// @dev Everything an anchor needs of the vault and the registry is pushed here when it changes (stake, transfer),
@@ -78,6 +78,7 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
             recordKey: recordKey,
             acceptUntil: type(uint64).max,
             coverageBps: uint16(parameters.get(Param.Coverage)),
+            cutBps: uint16(parameters.get(Param.ProtocolCut) + parameters.get(Param.AuditShare)),
             operator: operator,
             openedAt: uint48(block.timestamp),
             liableUntil: type(uint48).max,
@@ -129,7 +130,7 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
         _agents[header.agentId] =
             AgentStateLib.pack(a.nextNonce(), a.epoch(), a.openFees() - header.sum, a.backing());
         emit Finalized(header.agentId, header.firstNonce, hash, header.sum);
-        rewardPool.collect(header.agentId, hash, header.sum);
+        rewardPool.collect(header.agentId, hash, header.sum, netOf(header));
     }
 
     /// @inheritdoc IActionLog
@@ -202,7 +203,7 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
         BatchHeader calldata header,
         bytes32 structHash,
         uint64 nonce,
-        bytes32[] calldata proof
+        RecordProof calldata proof
     ) external view returns (bool) {
         return isAnchored(header) && Records.inBatch(header, structHash, nonce, proof);
     }
@@ -235,6 +236,11 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
     /// @inheritdoc IActionLog
     function challengeableUntil(BatchHeader calldata header) public view returns (uint256) {
         return header.anchoredAt + parameters.get(Param.ChallengeWindow);
+    }
+
+    /// @inheritdoc IActionLog
+    function netOf(BatchHeader calldata header) public view returns (uint256) {
+        return header.sum - header.sum * _epochs[header.agentId][header.epoch].cutBps / BPS;
     }
 
     /// @dev A header is the call and the time, so its encoding is the call's followed by the time's.

@@ -1,22 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { DisputeBase } from "./disputes/DisputeBase.sol";
-import { JuryIntake } from "./disputes/JuryIntake.sol";
-import { ProofResolver } from "./disputes/ProofResolver.sol";
+import { Context, DisputeBase } from "./disputes/DisputeBase.sol";
+import { JuryBase } from "./disputes/JuryBase.sol";
 import { IActionLog } from "./interfaces/IActionLog.sol";
-import { IDisputes, IDisputeViews, IJuryRuling } from "./interfaces/IDisputes.sol";
+import { IAssetRegistry } from "./interfaces/IAssetRegistry.sol";
+import {
+    IDisputes,
+    IDisputeViews,
+    IJuryIntake,
+    IJuryRuling,
+    IProofResolver
+} from "./interfaces/IDisputes.sol";
 import { IOpenToken } from "./interfaces/IOpenToken.sol";
 import { IParameters } from "./interfaces/IParameters.sol";
+import { IRewardPool } from "./interfaces/IRewardPool.sol";
 import { IStakeVault } from "./interfaces/IStakeVault.sol";
-import { Dispute, DisputeTerms, Vote } from "./types/DisputeTypes.sol";
+import { Dispute, DisputeTerms, Distribution, Vote } from "./types/DisputeTypes.sol";
+import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "./types/Records.sol";
 
-/// @title Implements {IDisputes}: proofs and juries over one slash and one ledger of what was taken.
+/// @title Implements {IDisputes}: storage, views, and four modules of code over one ledger of what was taken.
 /// @dev Invariant: the token balance is the sum of the bonds of undecided disputes.
-/// The rulings are code of {DisputeRulings}, fixed at deployment, run on this contract's storage: both inherit
-/// all their storage from JuryBase, in the same order, and declare none of their own.
-contract Disputes is ProofResolver, JuryIntake, IDisputes {
-    /// @notice The code of the rulings.
+/// One contract's code may not exceed 24 KiB, so the modules are contracts of their own, fixed at deployment and
+/// run by delegatecall. All of them inherit all their storage from JuryBase and declare none of their own.
+contract Disputes is JuryBase, IDisputes {
+    /// @notice Code of {IProofResolver}.
+    address public immutable proofs;
+    /// @notice Code of {IJuryIntake}.
+    address public immutable intake;
+    /// @notice Code of {IJuryRuling}.
     address public immutable rulings;
 
     constructor(
@@ -24,30 +36,79 @@ contract Disputes is ProofResolver, JuryIntake, IDisputes {
         IParameters parameters_,
         IStakeVault vault_,
         IActionLog actionLog_,
+        IRewardPool rewardPool_,
+        IAssetRegistry assets_,
+        address proofs_,
+        address intake_,
         address rulings_
-    ) DisputeBase(token_, parameters_, vault_, actionLog_) {
-        require(rulings_.code.length != 0, NoCode(rulings_));
-        rulings = rulings_;
+    ) DisputeBase(Context(token_, parameters_, vault_, actionLog_, rewardPool_, assets_)) {
+        proofs = _code(proofs_);
+        intake = _code(intake_);
+        rulings = _code(rulings_);
+    }
+
+    /// @inheritdoc IProofResolver
+    function proveEquivocation(ActionRecord calldata, bytes calldata, ActionRecord calldata, bytes calldata)
+        external
+        returns (Distribution memory)
+    {
+        _run(proofs);
+    }
+
+    /// @inheritdoc IProofResolver
+    function proveAnchoredMismatch(
+        BatchHeader calldata,
+        ActionRecord calldata,
+        bytes calldata,
+        bytes32,
+        RecordProof calldata
+    ) external returns (Distribution memory) {
+        _run(proofs);
+    }
+
+    /// @inheritdoc IJuryIntake
+    function commitChallenge(BatchHeader calldata, uint64, bytes32) external returns (uint256) {
+        _run(intake);
+    }
+
+    /// @inheritdoc IJuryIntake
+    function revealChallenge(
+        uint256,
+        BatchHeader calldata,
+        ActionRecord calldata,
+        RecordProof calldata,
+        StepLeaf calldata,
+        bytes32[] calldata,
+        TokenLeaf calldata,
+        bytes32[] calldata,
+        bytes32
+    ) external {
+        _run(intake);
     }
 
     /// @inheritdoc IJuryRuling
     function draw(uint256) external {
-        _rulings();
+        _run(rulings);
     }
 
     /// @inheritdoc IJuryRuling
     function commitVote(uint256, bytes32) external {
-        _rulings();
+        _run(rulings);
     }
 
     /// @inheritdoc IJuryRuling
     function revealVote(uint256, int32, int32, bytes32) external {
-        _rulings();
+        _run(rulings);
     }
 
     /// @inheritdoc IJuryRuling
     function resolve(uint256) external {
-        _rulings();
+        _run(rulings);
+    }
+
+    /// @inheritdoc IDisputeViews
+    function bondFor(uint256 fee) external view returns (uint256 atCommit, uint256 total) {
+        return _bondFor(parameters.disputeTerms(), fee);
     }
 
     /// @inheritdoc IDisputeViews
@@ -85,12 +146,18 @@ contract Disputes is ProofResolver, JuryIntake, IDisputes {
         return _settledOf(agentId, operator, nonce);
     }
 
-    /// @dev Runs the call's own bytes as code of {DisputeRulings}; none of its functions returns a value.
-    function _rulings() private {
-        (bool ok, bytes memory reason) = rulings.delegatecall(msg.data);
-        if (ok) return;
+    function _code(address module) private view returns (address) {
+        require(module.code.length != 0, NoCode(module));
+        return module;
+    }
+
+    /// @dev Runs the call's own bytes as the module's code and ends the call with what it answers.
+    function _run(address module) private {
+        (bool ok, bytes memory answer) = module.delegatecall(msg.data);
         assembly ("memory-safe") {
-            revert(add(reason, 0x20), mload(reason))
+            let data := add(answer, 0x20)
+            if ok { return(data, mload(answer)) }
+            revert(data, mload(answer))
         }
     }
 }

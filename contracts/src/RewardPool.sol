@@ -4,38 +4,62 @@ pragma solidity ^0.8.28;
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { BitMaps } from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
+import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { Escrow } from "./Escrow.sol";
 import { IActionLog } from "./interfaces/IActionLog.sol";
 import { IAgentRegistry } from "./interfaces/IAgentRegistry.sol";
 import { IOpenToken } from "./interfaces/IOpenToken.sol";
+import { IParameters } from "./interfaces/IParameters.sol";
 import { IRewardPool } from "./interfaces/IRewardPool.sol";
 import { EscrowAddress } from "./libraries/EscrowAddress.sol";
 import { MerkleSum } from "./libraries/MerkleSum.sol";
 import { Records } from "./libraries/Records.sol";
-import { BatchHeader, SumNode } from "./types/Records.sol";
+import { Param } from "./types/Param.sol";
+import { BatchHeader, Claim, SumNode } from "./types/Records.sol";
 
 /// @title Implements {IRewardPool}.
-/// @dev Invariants: the token balance is the sum of all `remaining`; an escrow holds at least its agent's open fees.
+/// @dev Invariants: the token balance is the sum of all `remaining` and of all credits; an escrow holds at least
+/// its agent's open fees.
 contract RewardPool is IRewardPool {
     using SafeERC20 for IOpenToken;
+    using SafeCast for uint256;
     using BitMaps for BitMaps.BitMap;
+
+    /// @dev What a final batch pays, and what of it is left: one slot, so that a claim reads and writes one.
+    struct Batch {
+        uint128 net;
+        uint128 remaining;
+    }
 
     /// @notice What is paid.
     IOpenToken public immutable token;
-    /// @notice Whose owners may refund.
-    IAgentRegistry public immutable agents;
+    /// @notice Where protocol cut, audit share and the least payout come from.
+    IParameters public immutable parameters;
     /// @notice Whose final batches are paid.
     IActionLog public immutable actionLog;
+    /// @notice Credited with the protocol cut.
+    address public immutable treasury;
+    /// @notice Credited with the audit share: the Disputes contract, which pays random audits from it.
+    address public immutable disputes;
     bytes32 private immutable _escrowCodeHash;
 
-    mapping(bytes32 headerHash => uint256) private _remaining;
+    mapping(bytes32 headerHash => Batch) private _batches;
     mapping(bytes32 headerHash => BitMaps.BitMap) private _claimed;
     mapping(uint256 agentId => mapping(bytes32 paymentId => bool)) private _refunded;
+    mapping(address account => uint256) private _credits;
 
-    constructor(IOpenToken token_, IAgentRegistry agents_, IActionLog actionLog_) {
+    constructor(
+        IOpenToken token_,
+        IParameters parameters_,
+        IActionLog actionLog_,
+        address treasury_,
+        address disputes_
+    ) {
         token = token_;
-        agents = agents_;
+        parameters = parameters_;
         actionLog = actionLog_;
+        treasury = treasury_;
+        disputes = disputes_;
         _escrowCodeHash = EscrowAddress.codeHash(address(token_));
     }
 
@@ -60,27 +84,47 @@ contract RewardPool is IRewardPool {
         uint256 amount,
         SumNode[] calldata proof
     ) external {
-        require(account != address(0), ZeroAccount());
-        bytes32 hash = Records.headerHash(header);
-        if (!actionLog.isFinal(hash)) actionLog.finalize(header);
-        require(!_claimed[hash].get(index), AlreadyClaimed(hash, index));
-        require(
-            MerkleSum.verify(
-                header.payoutRoot, header.sum, header.payoutCount, index, account, amount, proof
-            ),
-            BadProof(hash, index)
-        );
-        _claimed[hash].set(index);
-        _remaining[hash] -= amount;
-        emit Claimed(hash, index, account, amount);
-        token.safeTransfer(account, amount);
+        _claim(header, Records.headerHash(header), index, account, amount, proof);
+        _pay(account, amount);
     }
 
     /// @inheritdoc IRewardPool
-    function collect(uint256 agentId, bytes32 headerHash, uint256 sum) external {
+    function claimMany(BatchHeader calldata header, Claim[] calldata claims) external {
+        bytes32 hash = Records.headerHash(header);
+        uint256 minimum = parameters.get(Param.MinPayout);
+        for (uint256 i; i < claims.length; ++i) {
+            Claim calldata c = claims[i];
+            _claim(header, hash, c.index, c.account, c.amount, c.proof);
+            uint256 due = _credits[c.account] + c.amount;
+            _credits[c.account] = due;
+            emit Credited(c.account, c.amount);
+            if (due >= minimum) withdrawCredit(c.account);
+        }
+    }
+
+    /// @inheritdoc IRewardPool
+    function credit(address[] calldata accounts, uint256[] calldata amounts) external {
+        require(accounts.length == amounts.length, LengthMismatch(accounts.length, amounts.length));
+        uint256 sum;
+        for (uint256 i; i < accounts.length; ++i) {
+            require(accounts[i] != address(0), ZeroAccount());
+            sum += amounts[i];
+            _credits[accounts[i]] += amounts[i];
+            emit Credited(accounts[i], amounts[i]);
+        }
+        token.safeTransferFrom(msg.sender, address(this), sum);
+    }
+
+    /// @inheritdoc IRewardPool
+    function collect(uint256 agentId, bytes32 headerHash, uint256 sum, uint256 net) external {
         require(msg.sender == address(actionLog), OnlyActionLog(msg.sender));
-        _remaining[headerHash] = sum;
-        emit Collected(agentId, headerHash, sum);
+        _batches[headerHash] = Batch(net.toUint128(), net.toUint128());
+        uint256 cut = sum - net;
+        uint256 auditShare = parameters.get(Param.AuditShare);
+        uint256 toAudits = cut * auditShare / (auditShare + parameters.get(Param.ProtocolCut));
+        _credits[disputes] += toAudits;
+        _credits[treasury] += cut - toAudits;
+        emit Collected(agentId, headerHash, sum, cut - toAudits, toAudits);
         if (sum != 0) token.safeTransferFrom(createEscrow(agentId), address(this), sum);
     }
 
@@ -96,7 +140,21 @@ contract RewardPool is IRewardPool {
 
     /// @inheritdoc IRewardPool
     function remaining(bytes32 headerHash) external view returns (uint256) {
-        return _remaining[headerHash];
+        return _batches[headerHash].remaining;
+    }
+
+    /// @inheritdoc IRewardPool
+    function creditOf(address account) external view returns (uint256) {
+        return _credits[account];
+    }
+
+    /// @inheritdoc IRewardPool
+    function withdrawCredit(address account) public returns (uint256 amount) {
+        amount = _credits[account];
+        require(amount != 0, NothingCredited(account));
+        _credits[account] = 0;
+        emit CreditWithdrawn(account, amount);
+        _pay(account, amount);
     }
 
     /// @inheritdoc IRewardPool
@@ -110,5 +168,31 @@ contract RewardPool is IRewardPool {
     /// @inheritdoc IRewardPool
     function escrowOf(uint256 agentId) public view returns (address) {
         return EscrowAddress.compute(agentId, _escrowCodeHash, address(this));
+    }
+
+    function _claim(
+        BatchHeader calldata header,
+        bytes32 hash,
+        uint32 index,
+        address account,
+        uint256 amount,
+        SumNode[] calldata proof
+    ) private {
+        require(account != address(0), ZeroAccount());
+        if (_batches[hash].net == 0) actionLog.finalize(header);
+        Batch storage batch = _batches[hash];
+        require(!_claimed[hash].get(index), AlreadyClaimed(hash, index));
+        bytes32 leaf = MerkleSum.leafOf(index, account, amount);
+        require(
+            MerkleSum.verify(header.payoutRoot, batch.net, header.payoutCount, index, leaf, amount, proof),
+            BadProof(hash, index)
+        );
+        _claimed[hash].set(index);
+        batch.remaining -= uint128(amount);
+        emit Claimed(hash, index, account, amount);
+    }
+
+    function _pay(address account, uint256 amount) private {
+        if (amount != 0) token.safeTransfer(account, amount);
     }
 }

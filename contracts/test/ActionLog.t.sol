@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import { IActionLog } from "src/interfaces/IActionLog.sol";
 import { Records } from "src/libraries/Records.sol";
 import { Param } from "src/types/Param.sol";
-import { ActionRecord, AnchorCall, BatchHeader, Epoch } from "src/types/Records.sol";
+import { ActionRecord, AnchorCall, BatchHeader, Epoch, RecordProof, SumNode } from "src/types/Records.sol";
 import { Payout, Trees } from "./utils/Trees.sol";
 import { World } from "./utils/World.sol";
 
@@ -260,12 +260,16 @@ contract ActionLogTest is World {
         other = bound(other, 0, count - 1);
         (BatchHeader memory h, ActionRecord[] memory records,) = _anchorMany(count, 0);
         bytes32 hash = Records.structHash(records[index]);
-        bytes32[] memory proof = Trees.proof(_recordLeaves(records), index);
+        RecordProof memory proof = Trees.recordProof(records, index);
         assertTrue(actionLog.verifyRecord(h, hash, uint64(index), proof));
         if (other != index) assertFalse(actionLog.verifyRecord(h, hash, uint64(other), proof));
         assertFalse(actionLog.verifyRecord(h, hash, uint64(index + count), proof));
         assertFalse(actionLog.verifyRecord(h, keccak256("other"), uint64(index), proof));
-        assertFalse(actionLog.verifyRecord(h, hash, uint64(index), new bytes32[](proof.length + 1)));
+        ++proof.charge;
+        assertFalse(actionLog.verifyRecord(h, hash, uint64(index), proof));
+        --proof.charge;
+        proof.path = new SumNode[](proof.path.length + 1);
+        assertFalse(actionLog.verifyRecord(h, hash, uint64(index), proof));
     }
 
     function test_fuzz_noncesStayContiguous(uint8[8] memory counts) public {

@@ -5,7 +5,7 @@ import { IDisputeErrors, IDisputeEvents } from "src/interfaces/IDisputes.sol";
 import { IStakeVault } from "src/interfaces/IStakeVault.sol";
 import { Dispute, State } from "src/types/DisputeTypes.sol";
 import { Param } from "src/types/Param.sol";
-import { TokenLeaf } from "src/types/Records.sol";
+import { RecordProof, TokenLeaf } from "src/types/Records.sol";
 import { Trees } from "./utils/Trees.sol";
 import { Case } from "./utils/Case.sol";
 
@@ -368,7 +368,7 @@ contract DisputesJuryTest is Case {
         vm.roll(block.number + 1);
         // the thief saw the evidence in the pending reveal
         uint256 theft = _commit(stranger, 3);
-        bytes32[] memory recordProof = Trees.proof(_recordLeaves(_both()), 0);
+        RecordProof memory recordProof = Trees.recordProof(_both(), 0);
         bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
         bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), 3);
         TokenLeaf memory leaf = leaves[3];
@@ -384,7 +384,7 @@ contract DisputesJuryTest is Case {
     function test_reveal_revertsForOthersLateOrAltered() public {
         uint256 id = _commit(3);
         vm.roll(block.number + 1);
-        bytes32[] memory recordProof = Trees.proof(_recordLeaves(_both()), 0);
+        RecordProof memory recordProof = Trees.recordProof(_both(), 0);
         bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
         bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), 3);
         TokenLeaf memory leaf = leaves[3];
@@ -546,7 +546,7 @@ contract DisputesJuryTest is Case {
     }
 
     function _revealRaw(uint256 id, uint32 token_) private {
-        bytes32[] memory recordProof = Trees.proof(_recordLeaves(_both()), 0);
+        RecordProof memory recordProof = Trees.recordProof(_both(), 0);
         bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
         bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), token_);
         TokenLeaf memory leaf = leaves[token_];

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import { IDisputeErrors } from "src/interfaces/IDisputes.sol";
 import { Records } from "src/libraries/Records.sol";
 import { Distribution } from "src/types/DisputeTypes.sol";
-import { ActionRecord, BatchHeader } from "src/types/Records.sol";
+import { ActionRecord, BatchHeader, RecordProof } from "src/types/Records.sol";
 import { Payout, Trees } from "./utils/Trees.sol";
 import { World } from "./utils/World.sol";
 
@@ -186,7 +186,7 @@ contract DisputesProofTest is World {
         ActionRecord memory signed = _record(3, FEE);
         signed.outputHash = keccak256("what the client got");
         bytes32 anchored = Records.structHash(records[3]);
-        bytes32[] memory proof = Trees.proof(_recordLeaves(records), 3);
+        RecordProof memory proof = Trees.recordProof(records, 3);
         bytes memory sig = _sign(signed);
         vm.prank(challenger);
         Distribution memory d = disputes.proveAnchoredMismatch(h, signed, sig, anchored, proof);
@@ -198,7 +198,7 @@ contract DisputesProofTest is World {
 
     function test_mismatch_revertsForAnHonestRecord() public {
         (BatchHeader memory h, ActionRecord[] memory records,) = _anchorMany(5, FEE);
-        bytes32[] memory proof = Trees.proof(_recordLeaves(records), 3);
+        RecordProof memory proof = Trees.recordProof(records, 3);
         bytes memory sig = _sign(records[3]);
         bytes32 anchored = Records.structHash(records[3]);
         vm.expectRevert(IDisputeErrors.NoConflict.selector);

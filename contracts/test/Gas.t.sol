@@ -2,7 +2,16 @@
 pragma solidity ^0.8.28;
 
 import { Records } from "src/libraries/Records.sol";
-import { ActionRecord, AnchorCall, BatchHeader, StepLeaf, SumNode, TokenLeaf } from "src/types/Records.sol";
+import {
+    ActionRecord,
+    AnchorCall,
+    BatchHeader,
+    Claim,
+    RecordProof,
+    StepLeaf,
+    SumNode,
+    TokenLeaf
+} from "src/types/Records.sol";
 import { Payout, Trees } from "./utils/Trees.sol";
 import { Case } from "./utils/Case.sol";
 
@@ -18,10 +27,10 @@ contract GasTest is Case {
     function test_gas_settlement() public {
         Payout[] memory payouts = new Payout[](64);
         for (uint256 i; i < 64; ++i) {
-            payouts[i] = Payout(makeAddr(vm.toString(i)), 0.01 ether);
+            payouts[i] = Payout(makeAddr(vm.toString(i)), _net(1 ether) / 64);
         }
         ActionRecord[] memory records = new ActionRecord[](1);
-        records[0] = _record(2, 0.64 ether);
+        records[0] = _record(2, 1 ether);
         BatchHeader memory h = _header(records, payouts);
         _pay(h.sum);
         _anchor(h);
@@ -64,7 +73,7 @@ contract GasTest is Case {
 
         ActionRecord memory signed = _record(0, FEE);
         bytes32 anchored = Records.structHash(record);
-        bytes32[] memory proof = Trees.proof(_recordLeaves(_both()), 0);
+        RecordProof memory proof = Trees.recordProof(_both(), 0);
         bytes memory sig = _sign(signed);
         vm.prank(challenger);
         disputes.proveAnchoredMismatch(header, signed, sig, anchored, proof);
@@ -136,7 +145,7 @@ contract GasTest is Case {
     }
 
     function _revealMeasured(uint256 id) private {
-        bytes32[] memory recordProof = Trees.proof(_recordLeaves(_both()), 0);
+        RecordProof memory recordProof = Trees.recordProof(_both(), 0);
         bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
         bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), 3);
         TokenLeaf memory leaf = leaves[3];

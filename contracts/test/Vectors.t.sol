@@ -33,7 +33,8 @@ contract Verifier {
         Payout calldata payout,
         SumNode[] calldata proof
     ) external pure returns (bool) {
-        return MerkleSum.verify(root.hash, root.sum, count, index, payout.account, payout.amount, proof);
+        bytes32 leaf = MerkleSum.leafOf(index, payout.account, payout.amount);
+        return MerkleSum.verify(root.hash, root.sum, count, index, leaf, payout.amount, proof);
     }
 
     function step(bytes32 root, StepLeaf calldata leaf, bytes32[] calldata proof)
@@ -130,6 +131,24 @@ contract VectorsTest is Test {
             uint32 index = uint32(vm.parseJsonUint(json, string.concat(at, ".index")));
             _assertPayout(json, string.concat(at, ".proof"), root, payouts, index);
             _assertPayout(json, string.concat(at, ".lastProof"), root, payouts, uint32(payouts.length - 1));
+        }
+    }
+
+    /// @dev The tree of a batch's records and what they charge.
+    function test_recordTrees() public view {
+        string memory json = _read("merkle_sum");
+        uint256 cases = vm.parseJsonUint(json, ".cases");
+        for (uint256 c; c < cases; ++c) {
+            string memory at = string.concat(".case", vm.toString(c));
+            bytes32[] memory hashes = vm.parseJsonBytes32Array(json, string.concat(at, ".structHashes"));
+            uint256[] memory charges = vm.parseJsonUintArray(json, string.concat(at, ".amounts"));
+            SumNode[] memory leaves = new SumNode[](hashes.length);
+            for (uint256 i; i < hashes.length; ++i) {
+                leaves[i] = SumNode(IndexedMerkle.leafOf(abi.encode(hashes[i])), charges[i]);
+            }
+            SumNode memory root = Trees.sumRoot(leaves);
+            assertEq(root.hash, vm.parseJsonBytes32(json, string.concat(at, ".recordRoot")));
+            assertEq(root.sum, vm.parseJsonUint(json, string.concat(at, ".sum")));
         }
     }
 

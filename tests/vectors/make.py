@@ -22,6 +22,7 @@ from openledger.registry import (
     SeedSource,
     Status,
     StepLeaf,
+    SumTree,
     Ticket,
     authorization_nonce,
     evidence_hash,
@@ -94,7 +95,7 @@ def merkle() -> dict[str, Any]:
     cases: dict[str, Any] = {"cases": "7"}
     for number, count in enumerate((1, 2, 3, 5, 8, 13, 64)):
         structs = [h(f"struct{count}.{i}") for i in range(count)]
-        leaves = [record_leaf(value) for value in structs]
+        leaves = [record_leaf(value, 0)[0] for value in structs]
         tree = MerkleTree(leaves)
         index = count // 2 if count > 1 else 0
         cases[f"case{number}"] = {
@@ -114,6 +115,9 @@ def merkle_sum() -> dict[str, Any]:
     for number, count in enumerate((1, 2, 3, 5, 8, 13)):
         payouts = [(x(h(f"account{i}")[:20]), 10**18 * i + 7 * count) for i in range(count)]
         tree = payout_tree(payouts)
+        structs = [h(f"struct{count}.{i}") for i in range(count)]
+        charged = zip(structs, (amount for _, amount in payouts), strict=True)
+        records = SumTree([record_leaf(value, amount) for value, amount in charged])
         index = count // 2 if count > 1 else 0
         proof, last = tree.proof(index), tree.proof(count - 1)
         cases[f"case{number}"] = {
@@ -124,6 +128,8 @@ def merkle_sum() -> dict[str, Any]:
             "leaves": [x(payout_leaf(i, *payout)[0]) for i, payout in enumerate(payouts)],
             "root": x(tree.root[0]),
             "sum": str(tree.root[1]),
+            "structHashes": [x(value) for value in structs],
+            "recordRoot": x(records.root[0]),
             "proofHashes": [x(node) for node, _ in proof],
             "proofSums": [str(amount) for _, amount in proof],
             "lastProofHashes": [x(node) for node, _ in last],

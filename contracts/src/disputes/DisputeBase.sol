@@ -4,11 +4,23 @@ pragma solidity ^0.8.28;
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { IActionLog } from "../interfaces/IActionLog.sol";
+import { IAssetRegistry } from "../interfaces/IAssetRegistry.sol";
 import { IDisputeErrors, IDisputeEvents } from "../interfaces/IDisputes.sol";
 import { IOpenToken } from "../interfaces/IOpenToken.sol";
 import { IParameters } from "../interfaces/IParameters.sol";
+import { IRewardPool } from "../interfaces/IRewardPool.sol";
 import { IStakeVault } from "../interfaces/IStakeVault.sol";
 import { DisputeTerms, Distribution } from "../types/DisputeTypes.sol";
+
+/// @notice The contracts that disputes are about; the same for every module.
+struct Context {
+    IOpenToken token;
+    IParameters parameters;
+    IStakeVault vault;
+    IActionLog actionLog;
+    IRewardPool rewardPool;
+    IAssetRegistry assets;
+}
 
 /// @title What every resolver shares: how much is slashed, and where it goes.
 ///
@@ -30,6 +42,10 @@ abstract contract DisputeBase is IDisputeErrors, IDisputeEvents {
     IStakeVault public immutable vault;
     /// @notice Whose records are disputed.
     IActionLog public immutable actionLog;
+    /// @notice Where refunds are known and audits are paid from.
+    IRewardPool public immutable rewardPool;
+    /// @notice What models and adapters are.
+    IAssetRegistry public immutable assets;
 
     mapping(bytes32 actionKey => uint256) private _settled;
 
@@ -39,11 +55,13 @@ abstract contract DisputeBase is IDisputeErrors, IDisputeEvents {
         uint256 fee;
     }
 
-    constructor(IOpenToken token_, IParameters parameters_, IStakeVault vault_, IActionLog actionLog_) {
-        token = token_;
-        parameters = parameters_;
-        vault = vault_;
-        actionLog = actionLog_;
+    constructor(Context memory context) {
+        token = context.token;
+        parameters = context.parameters;
+        vault = context.vault;
+        actionLog = context.actionLog;
+        rewardPool = context.rewardPool;
+        assets = context.assets;
     }
 
     /// @dev Wei taken so far for the action.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { Dispute, DisputeTerms, State, Vote } from "../types/DisputeTypes.sol";
 import { DisputeBase } from "./DisputeBase.sol";
 
-/// @title Storage of jury disputes, shared by {Disputes} and {DisputeRulings}.
+/// @title Storage of jury disputes, shared by {Disputes} and its modules.
 abstract contract JuryBase is DisputeBase {
     uint256 internal constant COMMITTEE = 5;
     uint256 internal constant QUORUM = 3;
@@ -44,6 +45,15 @@ abstract contract JuryBase is DisputeBase {
         parties = new address[](2);
         parties[0] = d.challenger;
         parties[1] = d.operator;
+    }
+
+    function _bondFor(DisputeTerms memory terms, uint256 fee)
+        internal
+        pure
+        returns (uint256 atCommit, uint256 total)
+    {
+        atCommit = _juryCost(terms);
+        total = Math.max(atCommit, Math.saturatingMul(_target(terms, fee), terms.bondBps) / BPS);
     }
 
     function _juryCost(DisputeTerms memory terms) internal pure returns (uint256) {

@@ -9,7 +9,7 @@ import { IOpenToken } from "../interfaces/IOpenToken.sol";
 import { Records } from "../libraries/Records.sol";
 import { Position } from "../interfaces/IStakeVault.sol";
 import { Dispute, DisputeTerms, Fault, State } from "../types/DisputeTypes.sol";
-import { ActionRecord, BatchHeader, StepLeaf, TokenLeaf } from "../types/Records.sol";
+import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "../types/Records.sol";
 import { JuryBase } from "./JuryBase.sol";
 
 /// @title From a committed challenge to an open one.
@@ -60,7 +60,7 @@ abstract contract JuryIntake is JuryBase, IJuryIntake {
         uint256 id,
         BatchHeader calldata header,
         ActionRecord calldata record,
-        bytes32[] calldata recordProof,
+        RecordProof calldata recordProof,
         StepLeaf calldata step,
         bytes32[] calldata stepProof,
         TokenLeaf calldata tokenLeaf,
@@ -80,13 +80,6 @@ abstract contract JuryIntake is JuryBase, IJuryIntake {
         _open(id, record, step, tokenLeaf);
     }
 
-    /// @inheritdoc IJuryIntake
-    function bondFor(uint256 fee) external view returns (uint256 atCommit, uint256 total) {
-        DisputeTerms memory terms = parameters.disputeTerms();
-        atCommit = _juryCost(terms);
-        total = Math.max(atCommit, Math.saturatingMul(_target(terms, fee), terms.bondBps) / BPS);
-    }
-
     function _requireRevealable(uint256 id) private view {
         Dispute storage d = _requireState(id, State.Committed);
         require(msg.sender == d.challenger, NotChallenger(msg.sender));
@@ -99,7 +92,7 @@ abstract contract JuryIntake is JuryBase, IJuryIntake {
         uint256 id,
         BatchHeader calldata header,
         ActionRecord calldata record,
-        bytes32[] calldata proof
+        RecordProof calldata proof
     ) private {
         Dispute storage d = _disputes[id];
         bytes32 headerHash = Records.headerHash(header);

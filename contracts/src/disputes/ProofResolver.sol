@@ -7,12 +7,12 @@ import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { IProofResolver } from "../interfaces/IDisputes.sol";
 import { Records } from "../libraries/Records.sol";
 import { DisputeTerms, Distribution, Fault } from "../types/DisputeTypes.sol";
-import { ActionRecord, BatchHeader, Epoch } from "../types/Records.sol";
-import { DisputeBase } from "./DisputeBase.sol";
+import { ActionRecord, BatchHeader, Epoch, RecordProof } from "../types/Records.sol";
+import { JuryBase } from "./JuryBase.sol";
 
 /// @title Faults that a signature proves: objective, open to anyone, final at once.
 /// @dev Never blocked by open disputes: a proof takes from the whole stake, claimed or not.
-abstract contract ProofResolver is DisputeBase, IProofResolver {
+abstract contract ProofResolver is JuryBase, IProofResolver {
     /// @inheritdoc IProofResolver
     function proveEquivocation(
         ActionRecord calldata recordA,
@@ -45,7 +45,7 @@ abstract contract ProofResolver is DisputeBase, IProofResolver {
         ActionRecord calldata signedRecord,
         bytes calldata sig,
         bytes32 anchoredStructHash,
-        bytes32[] calldata proof
+        RecordProof calldata proof
     ) external returns (Distribution memory) {
         bytes32 signedHash = Records.structHash(signedRecord);
         address operator = _requireSigned(signedRecord, signedHash, sig);
@@ -67,7 +67,7 @@ abstract contract ProofResolver is DisputeBase, IProofResolver {
         BatchHeader calldata header,
         uint64 nonce,
         bytes32 structHash,
-        bytes32[] calldata proof
+        RecordProof calldata proof
     ) private view returns (address) {
         require(actionLog.isAnchored(header), UnknownBatch(Records.headerHash(header)));
         require(Records.inBatch(header, structHash, nonce, proof), BadInclusion("record"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { ActionRecord, Ticket, AnchorCall, BatchHeader, Epoch } from "../types/Records.sol";
+import { ActionRecord, Ticket, AnchorCall, BatchHeader, Epoch, RecordProof } from "../types/Records.sol";
 
 /// @title Epochs and anchored batches of every agent.
 /// @notice Nonces are contiguous from 0; a batch is stored as one header hash that never changes.
@@ -69,8 +69,8 @@ interface IActionLog {
     /// Callable by the epoch's record key, the agent's owner, or one approved by it.
     function anchor(AnchorCall calldata call) external;
 
-    /// @notice After the challenge window, moves a batch's sum from the escrow to the reward pool
-    /// and frees the stake that covered it. Anyone may call.
+    /// @notice After the challenge window, moves a batch's sum from the escrow to the reward pool, the cut to
+    /// protocol and audits, and frees the stake that covered it. Anyone may call.
     function finalize(BatchHeader calldata header) external;
 
     /// @notice The stake that backs `agentId`'s anchors changed. StakeVault only.
@@ -106,12 +106,16 @@ interface IActionLog {
     /// @notice Last unix time at which a challenge of the batch may be committed.
     function challengeableUntil(BatchHeader calldata header) external view returns (uint256);
 
-    /// @notice Whether the record with this struct hash is the anchored batch's one at `nonce`.
+    /// @notice What a batch pays out: its sum less the cut of its epoch, rounded up.
+    function netOf(BatchHeader calldata header) external view returns (uint256);
+
+    /// @notice Whether the record with this struct hash is the anchored batch's one at `nonce`, and charges what
+    /// the proof says.
     function verifyRecord(
         BatchHeader calldata header,
         bytes32 structHash,
         uint64 nonce,
-        bytes32[] calldata proof
+        RecordProof calldata proof
     ) external view returns (bool);
 
     /// @notice EIP-712 domain separator of records and tickets ("OpenLedger", "1", chain, this contract).

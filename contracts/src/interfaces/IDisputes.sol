@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { ActionRecord, BatchHeader, StepLeaf, TokenLeaf } from "../types/Records.sol";
+import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "../types/Records.sol";
 import { Dispute, DisputeTerms, Distribution, Fault, State, Vote } from "../types/DisputeTypes.sol";
 
 /// @title Errors of every resolver.
@@ -121,7 +121,7 @@ interface IProofResolver {
         ActionRecord calldata signedRecord,
         bytes calldata sig,
         bytes32 anchoredStructHash,
-        bytes32[] calldata proof
+        RecordProof calldata proof
     ) external returns (Distribution memory);
 }
 
@@ -140,17 +140,13 @@ interface IJuryIntake {
         uint256 id,
         BatchHeader calldata header,
         ActionRecord calldata record,
-        bytes32[] calldata recordProof,
+        RecordProof calldata recordProof,
         StepLeaf calldata step,
         bytes32[] calldata stepProof,
         TokenLeaf calldata tokenLeaf,
         bytes32[] calldata tokenProof,
         bytes32 salt
     ) external;
-
-    /// @notice Bond of a challenge under the present parameters: what committing takes,
-    /// and the total after revealing a record with this fee, if stake and jury cover the whole slash.
-    function bondFor(uint256 fee) external view returns (uint256 atCommit, uint256 total);
 }
 
 /// @title What committee and watchers do.
@@ -176,6 +172,10 @@ interface IJuryRuling {
 interface IDisputeViews {
     /// @notice A dispute; its state is None when unknown.
     function dispute(uint256 id) external view returns (Dispute memory);
+
+    /// @notice Bond of a challenge under the present parameters: what committing takes,
+    /// and the total after revealing a record with this fee, if stake and jury cover the whole slash.
+    function bondFor(uint256 fee) external view returns (uint256 atCommit, uint256 total);
 
     /// @notice The parameters a dispute runs under.
     function termsOf(uint256 id) external view returns (DisputeTerms memory);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { ActionRecord, BatchHeader, StepLeaf, Ticket, TokenLeaf } from "../types/Records.sol";
+import { ActionRecord, BatchHeader, RecordProof, StepLeaf, Ticket, TokenLeaf } from "../types/Records.sol";
 import { IndexedMerkle } from "./IndexedMerkle.sol";
+import { MerkleSum } from "./MerkleSum.sol";
 
 /// @title Hashes of records, tickets, headers and leaves.
 library Records {
@@ -12,6 +13,7 @@ library Records {
     bytes32 internal constant TICKET_TYPEHASH = keccak256(
         "Ticket(uint256 agentId,uint32 epoch,bytes32 paymentId,bytes32 requestHash,uint64 anchorBy)"
     );
+    uint8 internal constant FAILED = 2;
     /// @dev The most steps an action may have is 2^16: the index is a uint16.
     uint256 internal constant MAX_STEP_DEPTH = 16;
 
@@ -30,15 +32,24 @@ library Records {
         return keccak256(abi.encode(header));
     }
 
-    /// @notice Whether the record hash is leaf `nonce - firstNonce` of the batch.
-    function inBatch(BatchHeader calldata header, bytes32 recordHash, uint64 nonce, bytes32[] calldata proof)
-        internal
-        pure
-        returns (bool)
-    {
+    /// @notice What a record takes from the payer, in wei: its fee, or nothing when it failed.
+    function chargeOf(ActionRecord memory record) internal pure returns (uint256) {
+        return record.status == FAILED ? 0 : record.fee;
+    }
+
+    /// @notice Whether the record hash is leaf `nonce - firstNonce` of the batch, charging what the proof says.
+    function inBatch(
+        BatchHeader calldata header,
+        bytes32 recordHash,
+        uint64 nonce,
+        RecordProof calldata proof
+    ) internal pure returns (bool) {
         if (nonce < header.firstNonce) return false;
+        uint256 index = nonce - header.firstNonce;
         bytes32 leaf = IndexedMerkle.leafOf(abi.encode(recordHash));
-        return IndexedMerkle.verify(header.recordRoot, header.count, nonce - header.firstNonce, leaf, proof);
+        return MerkleSum.verify(
+            header.recordRoot, header.sum, header.count, index, leaf, proof.charge, proof.path
+        );
     }
 
     /// @notice Whether the step is leaf `step.index` under `stepsRoot`.

@@ -46,12 +46,13 @@ struct AnchorCall {
     uint256 agentId;
     uint64 firstNonce;
     uint32 count;
-    /// Indexed Merkle root over the records' struct hashes.
+    /// Hash part of the Merkle-sum root over the records' struct hashes and charges; its sum part is `sum`.
     bytes32 recordRoot;
-    /// Hash part of the Merkle-sum root over the payouts; its sum part is `sum`.
+    /// Hash part of the Merkle-sum root over the payouts; its sum part is `sum` less the cut.
     bytes32 payoutRoot;
     uint32 payoutCount;
-    /// Wei of OPEN reserved in the agent's escrow.
+    /// Wei of OPEN charged by the records together, reserved in the agent's escrow; the payouts add up to it
+    /// less the epoch's cut.
     uint256 sum;
     uint32 epoch;
     /// sha2-256 digest of the batch's dag-cbor block.
@@ -105,14 +106,39 @@ struct SumNode {
     uint256 sum;
 }
 
+/// @notice Shows a record in a batch: what its leaf says it charges, and the leaf's siblings.
+/// An honest leaf charges the record's fee, or nothing when its status is FAILED.
+struct RecordProof {
+    uint256 charge;
+    SumNode[] path;
+}
+
+/// @notice A payout of a batch and the siblings that show it.
+struct Claim {
+    uint32 index;
+    address account;
+    uint256 amount;
+    SumNode[] proof;
+}
+
+/// @notice A fixed share of an agent's income, committed with the epoch's manifest: payout number `index` of
+/// every batch that pays anything is `account`'s, and at least `bps` of the batch's payouts.
+struct FixedSplit {
+    uint16 index;
+    address account;
+    uint16 bps;
+}
+
 /// @notice A period during which one record key signs for an agent under one manifest.
-/// @dev slot 0: recordKey | acceptUntil | coverageBps; slot 1: operator | openedAt | liableUntil.
+/// @dev slot 0: recordKey | acceptUntil | coverageBps | cutBps; slot 1: operator | openedAt | liableUntil.
 struct Epoch {
     address recordKey;
     /// Last unix time at which anchors naming the epoch are accepted; max while current, 0 once transferred.
     uint64 acceptUntil;
     /// Share of the self-stake that may back open fees, snapshotted at opening.
     uint16 coverageBps;
+    /// Share of the charges that goes to protocol and audits, snapshotted at opening.
+    uint16 cutBps;
     /// The agent's owner at opening: whose stake answers for the epoch's records.
     address operator;
     uint48 openedAt;

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import { Records } from "src/libraries/Records.sol";
 import { Dispute, State } from "src/types/DisputeTypes.sol";
-import { ActionRecord, BatchHeader, StepLeaf, TokenLeaf } from "src/types/Records.sol";
+import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "src/types/Records.sol";
 import { Exit, Position } from "src/interfaces/IStakeVault.sol";
 import { Payout, Trees } from "../utils/Trees.sol";
 import { Case } from "../utils/Case.sol";
@@ -206,7 +206,7 @@ contract Handler is Case {
         Batch storage b = _batches[_batchOf[id]];
         BatchHeader memory h = b.header;
         ActionRecord memory r = b.records[_recordOf[id]];
-        bytes32[] memory recordProof = Trees.proof(_recordLeaves(b.records), _recordOf[id]);
+        RecordProof memory recordProof = Trees.recordProof(b.records, _recordOf[id]);
         bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
         bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), _tokenOf[id]);
         TokenLeaf memory leaf = leaves[_tokenOf[id]];

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
 import { Records } from "src/libraries/Records.sol";
 import { Dispute } from "src/types/DisputeTypes.sol";
-import { ActionRecord, BatchHeader, StepLeaf, TokenLeaf } from "src/types/Records.sol";
+import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "src/types/Records.sol";
 import { Payout, Trees } from "./Trees.sol";
 import { World } from "./World.sol";
 
@@ -73,7 +73,7 @@ abstract contract Case is World {
 
     function _reveal(address by, uint256 id, uint32 token_) internal {
         if (block.number <= disputes.dispute(id).frozenBlock) vm.roll(block.number + 1);
-        bytes32[] memory recordProof = Trees.proof(_recordLeaves(_both()), 0);
+        RecordProof memory recordProof = Trees.recordProof(_both(), 0);
         bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
         bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), token_);
         vm.prank(by);

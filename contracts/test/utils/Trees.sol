@@ -3,7 +3,8 @@ pragma solidity ^0.8.28;
 
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
 import { MerkleSum } from "src/libraries/MerkleSum.sol";
-import { SumNode } from "src/types/Records.sol";
+import { Records } from "src/libraries/Records.sol";
+import { ActionRecord, RecordProof, SumNode } from "src/types/Records.sol";
 
 struct Payout {
     address account;
@@ -31,16 +32,24 @@ library Trees {
     }
 
     function sumRoot(Payout[] memory payouts) internal pure returns (SumNode memory) {
-        SumNode[] memory level = _sumLeaves(payouts);
+        return sumRoot(_payoutLeaves(payouts));
+    }
+
+    function sumRoot(SumNode[] memory leaves) internal pure returns (SumNode memory) {
+        SumNode[] memory level = _sumPadded(leaves);
         while (level.length > 1) {
             level = _sumUp(level);
         }
         return level[0];
     }
 
-    function sumProof(Payout[] memory payouts, uint256 index) internal pure returns (SumNode[] memory path) {
-        SumNode[] memory level = _sumLeaves(payouts);
-        path = new SumNode[](IndexedMerkle.depthOf(payouts.length));
+    function sumProof(Payout[] memory payouts, uint256 index) internal pure returns (SumNode[] memory) {
+        return sumProof(_payoutLeaves(payouts), index);
+    }
+
+    function sumProof(SumNode[] memory leaves, uint256 index) internal pure returns (SumNode[] memory path) {
+        SumNode[] memory level = _sumPadded(leaves);
+        path = new SumNode[](IndexedMerkle.depthOf(leaves.length));
         for (uint256 i; i < path.length; ++i) {
             path[i] = level[index ^ 1];
             index >>= 1;
@@ -62,12 +71,38 @@ library Trees {
         }
     }
 
-    function _sumLeaves(Payout[] memory payouts) private pure returns (SumNode[] memory level) {
-        level = new SumNode[](1 << IndexedMerkle.depthOf(payouts.length));
+    /// @dev Leaves of honest records: each charges what the record says.
+    function recordLeaves(ActionRecord[] memory records) internal pure returns (SumNode[] memory leaves) {
+        leaves = new SumNode[](records.length);
+        for (uint256 i; i < records.length; ++i) {
+            leaves[i] = SumNode(
+                IndexedMerkle.leafOf(abi.encode(Records.structHash(records[i]))), Records.chargeOf(records[i])
+            );
+        }
+    }
+
+    function recordProof(ActionRecord[] memory records, uint256 index)
+        internal
+        pure
+        returns (RecordProof memory)
+    {
+        SumNode[] memory leaves = recordLeaves(records);
+        return RecordProof(leaves[index].sum, sumProof(leaves, index));
+    }
+
+    function _payoutLeaves(Payout[] memory payouts) private pure returns (SumNode[] memory leaves) {
+        leaves = new SumNode[](payouts.length);
         for (uint256 i; i < payouts.length; ++i) {
-            level[i] = SumNode(
+            leaves[i] = SumNode(
                 MerkleSum.leafOf(uint32(i), payouts[i].account, payouts[i].amount), payouts[i].amount
             );
+        }
+    }
+
+    function _sumPadded(SumNode[] memory leaves) private pure returns (SumNode[] memory level) {
+        level = new SumNode[](1 << IndexedMerkle.depthOf(leaves.length));
+        for (uint256 i; i < level.length; ++i) {
+            level[i] = i < leaves.length ? leaves[i] : SumNode(0, 0);
         }
     }
 

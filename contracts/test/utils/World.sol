@@ -5,18 +5,18 @@ import { Test } from "forge-std/Test.sol";
 import { ActionLog } from "src/ActionLog.sol";
 import { AgentRegistry } from "src/AgentRegistry.sol";
 import { AssetRegistry } from "src/AssetRegistry.sol";
-import { DisputeRulings } from "src/DisputeRulings.sol";
 import { Disputes } from "src/Disputes.sol";
+import { DisputeIntake } from "src/disputes/DisputeIntake.sol";
+import { DisputeProofs } from "src/disputes/DisputeProofs.sol";
+import { DisputeRulings } from "src/disputes/DisputeRulings.sol";
 import { OpenToken } from "src/OpenToken.sol";
 import { Parameters } from "src/Parameters.sol";
 import { RewardPool } from "src/RewardPool.sol";
 import { StakeVault } from "src/StakeVault.sol";
 import { IActionLog } from "src/interfaces/IActionLog.sol";
 import { IAgentObserver } from "src/interfaces/IAgentRegistry.sol";
-import { Records } from "src/libraries/Records.sol";
-import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
 import { Param } from "src/types/Param.sol";
-import { ActionRecord, AnchorCall, BatchHeader } from "src/types/Records.sol";
+import { ActionRecord, AnchorCall, BatchHeader, SumNode } from "src/types/Records.sol";
 import { Payout, Trees } from "./Trees.sol";
 
 /// @title A deployed system with one staked agent, its record key, a paying client and six jurors.
@@ -37,6 +37,7 @@ abstract contract World is Test {
     address internal operator = makeAddr("operator");
     address internal client = makeAddr("client");
     address internal contributor = makeAddr("contributor");
+    address internal app = makeAddr("app");
     address internal treasury = makeAddr("treasury");
     address internal challenger = makeAddr("challenger");
     address internal stranger = makeAddr("stranger");
@@ -69,16 +70,19 @@ abstract contract World is Test {
     function _deploy() internal {
         uint256 n = vm.getNonce(address(this));
         address logAt = vm.computeCreateAddress(address(this), n + 6);
-        address disputesAt = vm.computeCreateAddress(address(this), n + 8);
+        address disputesAt = vm.computeCreateAddress(address(this), n + 10);
         token = new OpenToken();
         parameters = new Parameters(governor);
         agents = new AgentRegistry(IAgentObserver(logAt));
         assets = new AssetRegistry();
         vault = new StakeVault(token, agents, parameters, IActionLog(logAt), disputesAt);
-        pool = new RewardPool(token, agents, IActionLog(logAt));
+        pool = new RewardPool(token, parameters, IActionLog(logAt), treasury, disputesAt);
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
-        DisputeRulings rulings = new DisputeRulings(token, parameters, vault, actionLog);
-        disputes = new Disputes(token, parameters, vault, actionLog, address(rulings));
+        address proofs = address(new DisputeProofs(token, parameters, vault, actionLog, pool, assets));
+        address intake = address(new DisputeIntake(token, parameters, vault, actionLog, pool, assets));
+        address rulings = address(new DisputeRulings(token, parameters, vault, actionLog, pool, assets));
+        disputes =
+            new Disputes(token, parameters, vault, actionLog, pool, assets, proofs, intake, rulings);
         assertEq(address(actionLog), logAt, "log address");
         assertEq(address(disputes), disputesAt, "disputes address");
     }
@@ -140,13 +144,6 @@ abstract contract World is Test {
         return abi.encodePacked(r, s, v);
     }
 
-    function _recordLeaves(ActionRecord[] memory records) internal pure returns (bytes32[] memory leaves) {
-        leaves = new bytes32[](records.length);
-        for (uint256 i; i < records.length; ++i) {
-            leaves[i] = IndexedMerkle.leafOf(abi.encode(Records.structHash(records[i])));
-        }
-    }
-
     /// @dev The header an anchor of these records and payouts will have.
     function _header(ActionRecord[] memory records, Payout[] memory payouts)
         internal
@@ -156,11 +153,11 @@ abstract contract World is Test {
         h.agentId = agentId;
         h.firstNonce = actionLog.nextNonce(agentId);
         h.count = uint32(records.length);
-        h.recordRoot = Trees.root(_recordLeaves(records));
+        SumNode memory root = Trees.sumRoot(Trees.recordLeaves(records));
+        (h.recordRoot, h.sum) = (root.hash, root.sum);
         if (payouts.length != 0) {
             h.payoutRoot = Trees.sumRoot(payouts).hash;
             h.payoutCount = uint32(payouts.length);
-            h.sum = Trees.sumRoot(payouts).sum;
         }
         h.epoch = epoch;
         h.batchDigest = keccak256(abi.encode("batch", h.firstNonce));
@@ -202,11 +199,18 @@ abstract contract World is Test {
         _anchor(h);
     }
 
-    function _payouts(uint256 total) internal view returns (Payout[] memory payouts) {
-        if (total == 0) return payouts;
+    /// @dev What records that charge `sum` pay out: nine tenths to the contributor, the rest to an application.
+    function _payouts(uint256 sum) internal view returns (Payout[] memory payouts) {
+        if (sum == 0) return payouts;
+        uint256 net = _net(sum);
         payouts = new Payout[](2);
-        payouts[0] = Payout(contributor, total - total / 10);
-        payouts[1] = Payout(treasury, total / 10);
+        payouts[0] = Payout(contributor, net - net / 10);
+        payouts[1] = Payout(app, net / 10);
+    }
+
+    /// @dev Less 7 %: protocol cut and audit share.
+    function _net(uint256 sum) internal pure returns (uint256) {
+        return sum - sum * 700 / 10_000;
     }
 
     function _passWindow() internal {

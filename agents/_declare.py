@@ -32,6 +32,8 @@ class Agent:
     price: int = 10**16
     """Wei of OPEN per action."""
     split: Split = DEFAULT_SPLIT
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    """Address → 1/10,000 of all payouts, out of the operator's share; committed on-chain and slashable."""
     input_key: str | None = None
     """State key that a plain string input is put under; ``None`` passes the input through."""
     output_key: str | None = None
@@ -79,6 +81,7 @@ def agent(
     datanets: tuple[AdapterSpec, ...] = (),
     price: int = 10**16,
     split: Split | None = None,
+    fixed: Mapping[str, int] | None = None,
     input: str | None = None,
     output: str | None = None,
     description: str = "",
@@ -104,6 +107,7 @@ def agent(
             datanets=tuple(datanets),
             price=price,
             split=split or DEFAULT_SPLIT,
+            fixed=dict(fixed or {}),
             input_key=input,
             output_key=output,
             description=description or (build.__doc__ or "").strip(),

@@ -17,6 +17,7 @@ from ._split import (
     Payout,
     Royalty,
     by_account,
+    claimable,
     split,
 )
 from ._types import MAX_OUTPUT, Source, SourceRow, Span
@@ -44,6 +45,7 @@ __all__ = [
     "Span",
     "SpanIndex",
     "by_account",
+    "claimable",
     "explain",
     "rule_id",
     "shares",

@@ -1,8 +1,9 @@
 """Dividing a fee in whole wei: every unit that comes in goes out, and rounding never favours a payee.
 
-Every division rounds down. What rounding leaves over joins the unattributed part, which goes to the treasury as
-insurance; it is less than one wei per payee. So no order of payees and no splitting of one account into two
-can gain a wei.
+Every division rounds down, but for the cut, which rounds up. What rounding leaves over joins the unattributed
+part, which goes to the treasury as insurance; it is less than one wei per payee. So no order of payees and no
+splitting of one account into two can gain a wei, and the actions of a batch never pay out more than the chain
+leaves of what they charge together.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ __all__ = [
     "Payout",
     "Royalty",
     "by_account",
+    "claimable",
     "split",
 ]
 
 BPS = 10_000
 PROTOCOL_BPS = 500
-"""Protocol cut, in 1/10,000 of the fee; to the treasury."""
+"""Protocol cut, in 1/10,000 of the fee; the chain takes it for the treasury."""
 AUDIT_BPS = 200
-"""Audit share, in 1/10,000 of the fee; to the treasury, which pays random audits from it."""
+"""Audit share, in 1/10,000 of the fee; the chain takes it for random audits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class Accounts:
     """Stake in wei by account; without stakers their part is the operator's, who then bears the risk alone."""
     contributors: Mapping[str, str] = field(default_factory=dict)
     """Account of each handle in the index; a contributor that is not listed is its own account."""
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    """Shares committed in the manifest, in 1/10,000, by account; paid out of the operator's part."""
+    audits: str = "audits"
+    """The fund of random audits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Payout:
     account: str
     amount: int
     reason: str
-    """``protocol``, ``audit``, ``operator``, ``model``, ``royalty``, ``staker``, ``contributor`` or
+    """``protocol``, ``audit``, ``fixed``, ``operator``, ``model``, ``royalty``, ``staker``, ``contributor`` or
     ``unattributed``."""
     asset_id: int | None = None
     """The model or adapter a ``model`` or ``royalty`` payout is for."""
@@ -95,25 +101,29 @@ def split(
 ) -> list[Payout]:
     """Payouts of one action's ``fee`` (wei) that sum to it exactly; amounts of 0 are left out.
 
-    Protocol cut and audit share come first; the agent's fixed ``split_bps`` divides the rest. The model part is
+    Protocol cut and audit share come first and are taken by the chain (see :func:`claimable`); the agent's fixed ``split_bps`` divides the rest. The model part is
     shared among the models used by their output tokens (equally if there were none), and within each by
     royalties; the contributors' part by ``shares``. Unattributed weight, parts nobody is there to take, and
     the remainders of rounding go to the treasury as ``unattributed``.
 
     Raises ``UserError`` for a negative fee, negative or excessive shares, or accounts that are missing.
     """
-    _check(fee, lineage, shares, accounts, protocol_bps, audit_bps)
+    _check(fee, split_bps, lineage, shares, accounts, protocol_bps, audit_bps)
+    cut = -(-fee * (protocol_bps + audit_bps) // BPS)
+    audit = cut * audit_bps // (protocol_bps + audit_bps) if cut else 0
     payouts = [
-        Payout(accounts.treasury, fee * protocol_bps // BPS, "protocol"),
-        Payout(accounts.treasury, fee * audit_bps // BPS, "audit"),
+        Payout(accounts.treasury, cut - audit, "protocol"),
+        Payout(accounts.audits, audit, "audit"),
     ]
-    rest = fee - payouts[0].amount - payouts[1].amount
+    rest = fee - cut
     stakers = rest * split_bps.stakers // BPS
     operator = rest * split_bps.operator // BPS
     staked = sum(accounts.stakers.values())
     if staked == 0:
         operator, stakers = operator + stakers, 0
-    payouts.append(Payout(accounts.operator, operator, "operator"))
+    fixed = [Payout(account, rest * bps // BPS, "fixed") for account, bps in accounts.fixed.items()]
+    payouts.extend(fixed)
+    payouts.append(Payout(accounts.operator, operator - sum(p.amount for p in fixed), "operator"))
     payouts.extend(_models(rest * split_bps.lineage // BPS, lineage))
     payouts.extend(
         Payout(account, stakers * stake // staked, "staker")
@@ -123,6 +133,11 @@ def split(
     payouts.extend(_contributors(rest * split_bps.contributors // BPS, shares, accounts))
     payouts.append(Payout(accounts.treasury, fee - sum(payout.amount for payout in payouts), "unattributed"))
     return [payout for payout in payouts if payout.amount]
+
+
+def claimable(payouts: Sequence[Payout]) -> list[Payout]:
+    """What a batch has to pay out: all but the cut, which the chain takes itself."""
+    return [payout for payout in payouts if payout.reason not in ("protocol", "audit")]
 
 
 def by_account(payouts: Sequence[Payout]) -> dict[str, int]:
@@ -161,6 +176,7 @@ def _contributors(part: int, shares: Shares, accounts: Accounts) -> list[Payout]
 
 def _check(
     fee: int,
+    split_bps: Split,
     lineage: Sequence[ModelUse],
     shares: Shares,
     accounts: Accounts,
@@ -179,6 +195,11 @@ def _check(
         raise UserError("Treasury and operator need an account")
     if any(type(stake) is not int or stake < 0 for stake in accounts.stakers.values()):
         raise UserError("A stake cannot be negative", fix="pass stakes in whole wei")
+    if any(bps < 0 for bps in accounts.fixed.values()) or sum(accounts.fixed.values()) > split_bps.operator:
+        raise UserError(
+            f"Fixed shares of {sum(accounts.fixed.values())}/10,000 exceed the operator's {split_bps.operator}/10,000",
+            fix="fixed shares are paid out of the operator's part",
+        )
     for use in lineage:
         royalties = [royalty.bps for royalty in use.ancestors]
         if use.output_tokens < 0 or any(bps < 0 for bps in royalties) or sum(royalties) > BPS:

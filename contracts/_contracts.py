@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTRACTS", "Contracts", "Deployment"]
 
 CONTRACTS = ("OpenToken", "Parameters", "AgentRegistry", "AssetRegistry", "StakeVault", "RewardPool", "ActionLog",
-             "DisputeRulings", "Disputes")  # fmt: skip
+             "DisputeProofs", "DisputeIntake", "DisputeRulings", "Disputes")  # fmt: skip
 """Every deployed contract, in the order of deployment."""
 
 

@@ -27,6 +27,8 @@ _ARGUMENTS = {
     "actionLog": "ActionLog",
     "observer": "ActionLog",
     "disputes": "Disputes",
+    "proofs": "DisputeProofs",
+    "intake": "DisputeIntake",
     "rulings": "DisputeRulings",
 }
 

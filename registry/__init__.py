@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ._agents import Agent, Agents, Epoch
 from ._assets import Asset, AssetKind, Assets
-from ._batch import Batch, BatchEntry, Payout
+from ._batch import Batch, BatchEntry, Payout, RecordProof
 from ._blocks import MAX_BLOCK, Encoded, Getter
 from ._cid import (
     CODECS,
@@ -28,6 +28,7 @@ from ._hashing import (
     BatchHeader,
     authorization_nonce,
     evidence_hash,
+    fixed_split_leaf,
     manifest_leaf,
     payment_id,
     payout_leaf,
@@ -49,7 +50,7 @@ from ._leaves import (
     steps_tree,
 )
 from ._ledger import Ledger
-from ._manifest import AssetRef, Manifest, Split
+from ._manifest import AssetRef, FixedShare, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
 from ._record import (
     ActionRecord,
@@ -67,6 +68,9 @@ from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep,
 from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
 
 __all__ = [
+    "fixed_split_leaf",
+    "RecordProof",
+    "FixedShare",
     "CODECS",
     "END_TOKEN",
     "MAX_BLOCK",

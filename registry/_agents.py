@@ -53,6 +53,8 @@ class Epoch:
     """Last time at which anchors naming this epoch are accepted; far in the future while it is current."""
     liable_until: int
     coverage_bps: int
+    cut_bps: int
+    """What protocol and audits take of the charges, in 1/10,000."""
 
 
 class Agents:

@@ -6,7 +6,7 @@ One face for operators, clients, auditors and jurors. Amounts are wei of OPEN, t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from ._record import Domain, recover
 
 if TYPE_CHECKING:
     from ..contracts import Contracts, Receipt, Signer
-    from ._batch import Batch
+    from ._batch import Batch, RecordProof
     from ._content import Payment
 
 __all__ = ["Ledger"]
@@ -37,6 +37,7 @@ class Ledger:
         self.domain = Domain(self.chain.chain_id, str(contracts.log.address))
         self._escrows: dict[int, str] = {}
         self._keys: dict[tuple[int, int], str] = {}
+        self._cuts: dict[tuple[int, int], int] = {}
         self._values: dict[str, tuple[float, int]] = {}
 
     # -- the chain -------------------------------------------------------------------------------
@@ -259,6 +260,32 @@ class Ledger:
         functions = self.contracts.pool.functions
         if not self.call(functions.isRefunded(agent_id, payment_id)):
             self.send(functions.refund(agent_id, payment_id, client, amount))
+
+    @cached_property
+    def treasury(self) -> str:
+        """The account that takes the protocol's cut and what stays unattributed."""
+        return str(self.call(self.contracts.pool.functions.treasury()))
+
+    def cut(self, agent_id: int, epoch: int) -> tuple[int, int]:
+        """What protocol and audits take of an epoch's charges, in 1/10,000. The sum was fixed when the epoch was
+        opened; it is divided by the present parameters, as ``RewardPool`` does."""
+        cut = self._cut_bps(agent_id, epoch)
+        protocol, audit = self.parameter("protocolCut"), self.parameter("auditShare")
+        audits = cut * audit // (protocol + audit)
+        return cut - audits, audits
+
+    def net(self, agent_id: int, epoch: int, charged: int) -> int:
+        """Wei that a batch charging ``charged`` wei has to pay out: what the epoch's cut leaves."""
+        return charged - charged * self._cut_bps(agent_id, epoch) // 10_000
+
+    def _cut_bps(self, agent_id: int, epoch: int) -> int:
+        known = self._cuts.get((agent_id, epoch))
+        if known is None:
+            opened = self.epoch(agent_id, epoch)
+            if opened is None:
+                raise UserError(f"agent {agent_id} has no epoch {epoch}")
+            known = self._cuts[agent_id, epoch] = opened.cut_bps
+        return known
 
     # -- stake -----------------------------------------------------------------------------------
 

@@ -11,12 +11,12 @@ from ..errors import ContentError, UserError
 from ._blocks import Encoded, Getter, Reader, pack_items, unpack_items
 from ._cid import Link, digest_of
 from ._dagcbor import decode
-from ._hashing import manifest_leaf
+from ._hashing import address_word, fixed_split_leaf, manifest_leaf
 from ._merkle import MerkleTree
 
-__all__ = ["AssetRef", "Manifest", "Split"]
+__all__ = ["AssetRef", "FixedShare", "Manifest", "Split"]
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 
 
 class AssetRef(NamedTuple):
@@ -24,6 +24,13 @@ class AssetRef(NamedTuple):
 
     asset_id: int
     cid: str
+
+
+class FixedShare(NamedTuple):
+    """An account that gets ``bps`` 1/10,000 of everything the agent's batches pay out, whatever the attribution."""
+
+    account: str
+    bps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,30 @@ class Manifest:
     split: Split
     engine_class: str
     graph_digest: bytes
+    fixed: Sequence[FixedShare] = ()
+    """Paid out of the operator's share; the chain slashes a batch that pays less."""
 
     def __post_init__(self) -> None:
         for name in ("models", "adapters", "datanets"):
             object.__setattr__(self, name, tuple(AssetRef(*ref) for ref in getattr(self, name)))
+        object.__setattr__(self, "fixed", tuple(_checked(FixedShare(*share)) for share in self.fixed))
         if len(self.graph_digest) != 32:
             raise UserError("A graph digest has 32 bytes")
+        self._check_fixed()
+
+    def _check_fixed(self) -> None:
+        accounts = [address_word(account) for account, _ in self.fixed]
+        if len(set(accounts)) != len(accounts):
+            raise UserError("an account has two fixed shares", fix="add them up")
+        if any(type(bps) is not int or bps <= 0 for _, bps in self.fixed):
+            raise UserError("a fixed share is a whole number of basis points above 0")
+        taken = sum(bps for _, bps in self.fixed)
+        if taken > self.split.operator:
+            raise UserError(
+                f"fixed shares of {taken}/10,000 exceed the operator's {self.split.operator}/10,000",
+                why="fixed shares are paid out of the operator's",
+                fix="raise the operator's share of the split, or lower the fixed shares",
+            )
 
     @property
     def assets(self) -> tuple[AssetRef, ...]:
@@ -68,7 +93,8 @@ class Manifest:
     @cached_property
     def tree(self) -> MerkleTree:
         """The tree whose root is the epoch's ``manifestRoot``."""
-        return MerkleTree([manifest_leaf(ref.asset_id, digest_of(ref.cid)) for ref in self.assets])
+        leaves = [manifest_leaf(ref.asset_id, digest_of(ref.cid)) for ref in self.assets]
+        return MerkleTree(leaves + [fixed_split_leaf(i, *share) for i, share in enumerate(self.fixed)])
 
     def root(self) -> bytes:
         return self.tree.root
@@ -102,6 +128,7 @@ class Manifest:
             "split": [self.split.operator, self.split.lineage, self.split.stakers, self.split.contributors],
             "engine_class": self.engine_class,
             "graph_digest": self.graph_digest,
+            "fixed": [[address_word(account)[12:], bps] for account, bps in self.fixed],
         }
         return Encoded.of(root, blocks, "A manifest")
 
@@ -122,6 +149,7 @@ class Manifest:
             "split",
             "engine_class",
             "graph_digest",
+            "fixed",
         }
         read = Reader(decode(get(cid), cid), "a manifest", cid, keys)
         if read.raw("version") != MANIFEST_VERSION:
@@ -149,16 +177,38 @@ class Manifest:
             shares = Split(*split)
         except UserError:
             raise read.fail("split") from None
-        manifest = cls(
-            agent=read.text("agent"),
-            models=refs("models"),
-            adapters=refs("adapters"),
-            datanets=refs("datanets"),
-            rule=read.text("rule"),
-            split=shares,
-            engine_class=read.text("engine_class"),
-            graph_digest=read.octets("graph_digest", 32),
-        )
+        try:
+            manifest = cls(
+                agent=read.text("agent"),
+                models=refs("models"),
+                adapters=refs("adapters"),
+                datanets=refs("datanets"),
+                rule=read.text("rule"),
+                split=shares,
+                engine_class=read.text("engine_class"),
+                graph_digest=read.octets("graph_digest", 32),
+                fixed=_fixed(read),
+            )
+        except UserError:
+            raise read.fail("fixed") from None
         if manifest.cid != cid:
             raise ContentError(f"Manifest {cid} is not in canonical form", cid=cid)
         return manifest
+
+
+def _checked(share: FixedShare) -> FixedShare:
+    """With the address in its one spelling: payouts are matched by it."""
+    from eth_utils.address import to_checksum_address
+
+    account = address_word(share.account)[12:]
+    return FixedShare(str(to_checksum_address(account)), share.bps)
+
+
+def _fixed(read: Reader) -> list[FixedShare]:
+    items = read.raw("fixed")
+    if not isinstance(items, list):
+        raise read.fail("fixed")
+    for item in items:
+        if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], bytes):
+            raise read.fail("fixed")
+    return [FixedShare("0x" + account.hex(), bps) for account, bps in items]

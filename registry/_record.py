@@ -99,6 +99,11 @@ class ActionRecord(Struct):
             except ValueError as error:
                 raise UserError(f"ActionRecord.{field} is out of range", why=str(error)) from None
 
+    @property
+    def charge(self) -> int:
+        """Wei this action takes from its payer: the fee, or nothing when it failed."""
+        return 0 if self.status is Status.FAILED else self.fee
+
     def with_nonce(self, nonce: int) -> ActionRecord:
         """The same action at another nonce."""
         return replace(self, nonce=nonce)

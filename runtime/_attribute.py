@@ -7,6 +7,8 @@ from typing import Any
 
 from ..agents import Outcome
 from ..attribution import (
+    AUDIT_BPS,
+    PROTOCOL_BPS,
     RULE_ID,
     RULE_V1,
     Accounts,
@@ -15,12 +17,13 @@ from ..attribution import (
     Shares,
     SpanIndex,
     by_account,
+    claimable,
     shares,
     split,
 )
 from ..attribution import Receipt as Explanation
 from ..attribution import explain as explain_spans
-from ..registry import ActionContent, ModelCallStep, Split, Status, Step
+from ..registry import ActionContent, FixedShare, ModelCallStep, Split, Status, Step
 from ._operator import Credit
 
 __all__ = ["SpanAttributor", "explain_action"]
@@ -32,7 +35,9 @@ Lineage = Callable[[ModelCallStep], ModelUse]
 class SpanAttributor:
     """Attribution by rule v1-spans over one index of all datanets an agent declares.
 
-    ``stakers`` maps accounts to stake in wei. A failed action is paid back to its client whole.
+    ``stakers`` maps accounts to stake in wei, ``cut`` gives the protocol's and the audits' part in
+    an epoch, in 1/10,000. A failed
+    action costs nothing: its payment goes back to its client whole.
     """
 
     rule = RULE_V1
@@ -47,23 +52,31 @@ class SpanAttributor:
         treasury: str,
         operator: str,
         stakers: Callable[[], Mapping[str, int]],
+        fixed: Sequence[FixedShare] = (),
+        audits: str = "audits",
+        cut: Callable[[int], tuple[int, int]] = lambda epoch: (PROTOCOL_BPS, AUDIT_BPS),
     ) -> None:
         self.index, self._split, self._lineage = index, shares_of_fee, lineage
         self._treasury, self._operator, self._stakers = treasury, operator, stakers
+        self._fixed, self._audits, self._cut = dict(fixed), audits, cut
 
-    def credit(self, outcome: Outcome, fee: int, client: str) -> Credit:
-        """Split ``fee`` wei; every wei is in exactly one payout."""
+    def credit(self, outcome: Outcome, fee: int, epoch: int) -> Credit:
+        """Split ``fee`` wei; every wei is in exactly one payout or in the cut that the chain takes."""
         if outcome.status is Status.FAILED:
-            return Credit(((client, fee),) if fee else (), {"refund": "the action failed"})
+            return Credit((), {"refund": "the action failed"})
         calls = [step for step in outcome.steps if isinstance(step, ModelCallStep)]
         joined = Shares.joined([self._shares(step.output_tokens) for step in calls])
-        accounts = Accounts(self._treasury, self._operator, stakers=dict(self._stakers()))
-        payouts = split(fee, self._split, [self._lineage(step) for step in calls], joined, accounts)
+        accounts = Accounts(
+            self._treasury, self._operator, dict(self._stakers()), fixed=self._fixed, audits=self._audits
+        )
+        uses = [self._lineage(step) for step in calls]
+        protocol, audit = self._cut(epoch)
+        payouts = split(fee, self._split, uses, joined, accounts, protocol_bps=protocol, audit_bps=audit)
         scores = {
             "shares": joined.to_block(),
             "payouts": [[p.account, str(p.amount), p.reason, p.asset_id] for p in payouts],
         }
-        return Credit(tuple(by_account(payouts).items()), scores)
+        return Credit(tuple(by_account(claimable(payouts)).items()), scores)
 
     def _shares(self, tokens: Sequence[int]) -> Shares:
         return shares(tokens, self.index.find(tokens), costs=self.index.costs(tokens))

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from ..errors import ChainError
-from ..registry import Batch, BatchEntry, BatchHeader, ContentStore, Ledger, Payout
+from ..registry import ActionRecord, Batch, BatchEntry, BatchHeader, ContentStore, Ledger, Payout
 from ._outbox import ActionRow, BatchRow, Outbox, State
 from ._phases import Observe, ignore, phase
 
@@ -40,6 +40,7 @@ class Batcher:
             done = [self._send(batch) for batch in self._outbox.batches(self.agent_id, State.SIGNED)]
             while rows := self._next_rows():
                 with phase(self._observe, "batch"):
+                    self._refund(rows)
                     fixed = self._fix(rows)
                 done.append(self._send(fixed))
             return done
@@ -81,20 +82,46 @@ class Batcher:
         return picked
 
     def _fix(self, rows: list[ActionRow]) -> BatchRow:
-        totals: dict[str, int] = {}
         entries = []
+        totals: dict[str, int] = {}
         for row in rows:
             assert row.executed is not None  # SIGNED rows have all of these
             assert row.struct_hash is not None
             assert row.envelope is not None
-            entries.append(BatchEntry(bytes.fromhex(row.struct_hash[2:]), row.envelope))
+            record = ActionRecord.from_block(row.executed["record"], None)
+            entries.append(BatchEntry(bytes.fromhex(row.struct_hash[2:]), row.envelope, record.charge))
             for account, amount in row.executed["payouts"]:
                 totals[account] = totals.get(account, 0) + int(amount)
-        payouts = [Payout(account, amount) for account, amount in sorted(totals.items()) if amount]
+        assert rows[0].executed is not None
         assert rows[0].nonce is not None
+        epoch = _epoch(rows[0])
+        payouts = self._payouts(
+            epoch, sum(entry.charge for entry in entries), totals, rows[0].executed["fixed"]
+        )
         batch = Batch(self.agent_id, rows[0].nonce, entries, payouts)
         self._store.put_blocks(batch.encoded.blocks)
-        return self._outbox.open_batch(self.agent_id, rows, {"batch": batch.cid, "epoch": _epoch(rows[0])})
+        return self._outbox.open_batch(self.agent_id, rows, {"batch": batch.cid, "epoch": epoch})
+
+    def _payouts(self, epoch: int, charged: int, totals: dict[str, int], fixed: list[str]) -> list[Payout]:
+        """The fixed payees in the manifest's order, then everyone else; what rounding each action's cut up left
+        over goes to the treasury."""
+        if charged == 0:
+            return []
+        net = self._ledger.net(self.agent_id, epoch, charged)
+        treasury = self._ledger.treasury
+        totals[treasury] = totals.get(treasury, 0) + net - sum(totals.values())
+        others = sorted(account for account, amount in totals.items() if amount and account not in fixed)
+        return [Payout(account, totals.get(account, 0)) for account in (*fixed, *others)]
+
+    def _refund(self, rows: list[ActionRow]) -> None:
+        """Give back what failed actions were paid; the ledger does it once, however often it is asked."""
+        for row in rows:
+            assert row.executed is not None
+            record = ActionRecord.from_block(row.executed["record"], None)
+            if record.fee > record.charge:
+                self._ledger.refund(
+                    self.agent_id, record.payment_id, record.client, record.fee - record.charge
+                )
 
     def _send(self, row: BatchRow) -> BatchHeader:
         with phase(self._observe, "anchor"):

@@ -16,7 +16,15 @@ from ..attribution import RULE_V1, ModelUse, Royalty, SpanIndex
 from ..contracts import Signer
 from ..errors import UserError
 from ..openlora import AdapterRef, Generator
-from ..registry import AssetRef, Assets, Connection, ContentStore, Manifest, ModelCallStep
+from ..registry import (
+    AssetRef,
+    Assets,
+    Connection,
+    ContentStore,
+    FixedShare,
+    Manifest,
+    ModelCallStep,
+)
 from ._attribute import SpanAttributor
 from ._batcher import Batcher
 from ._operator import Operator
@@ -83,6 +91,7 @@ def register_agent(
         split=agent.split,
         engine_class=engine_class,
         graph_digest=_source_digest(agent),
+        fixed=[FixedShare(*share) for share in agent.fixed.items()],
     )
     vault = connection.contracts.vault
     ledger.approve(str(vault.address), stake)
@@ -150,9 +159,12 @@ def deploy_agent(
         index,
         registered.manifest.split,
         Lineage(connection.assets),
-        treasury=str(connection.chain.call(connection.contracts.parameters.functions.owner())),
+        treasury=connection.ledger.treasury,
         operator=owner,
         stakers=lambda: {owner: connection.ledger.stake_of(agent_id)},
+        fixed=registered.manifest.fixed,
+        audits=connection.contracts.address("Disputes"),
+        cut=lambda epoch: connection.ledger.cut(agent_id, epoch),
     )
     domain = connection.ledger.domain
     url = (

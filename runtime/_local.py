@@ -66,7 +66,7 @@ class _Nobody:
     def rule_id(self) -> bytes:
         return RULE_ID
 
-    def credit(self, outcome: Outcome, fee: int, client: str) -> Credit:
+    def credit(self, outcome: Outcome, fee: int, epoch: int) -> Credit:
         return Credit((), None)
 
 
@@ -93,7 +93,7 @@ def run(
         signature = os.urandom(65)
         job = Job(value, signature, value_hash(request), thread=signature[:8].hex())
         outcome = LocalRunner(agent, bench.models).run(job)
-        credit = bench.attributor.credit(outcome, agent.price, _NOBODY)
+        credit = bench.attributor.credit(outcome, agent.price, 0)
         manifest = Manifest(
             agent=agent.name,
             models=bench.base_refs,

@@ -60,7 +60,8 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Credit:
-    """Who is paid for one action: ``payouts`` as (account, wei) add up to the fee; ``scores`` say why."""
+    """Who is paid for one action: ``payouts`` as (account, wei) come to the fee less the cut, rounded up;
+    ``scores`` say why. A failed action pays nobody."""
 
     payouts: tuple[tuple[str, int], ...]
     scores: Any
@@ -75,7 +76,7 @@ class Attributor(Protocol):
     @property
     def rule_id(self) -> bytes: ...
 
-    def credit(self, outcome: Outcome, fee: int, client: str) -> Credit: ...
+    def credit(self, outcome: Outcome, fee: int, epoch: int) -> Credit: ...
 
 
 class Operator:
@@ -266,6 +267,7 @@ class Operator:
                 "record": record.to_block(),
                 "content": content.cid,
                 "payouts": payouts,
+                "fixed": [account for account, _ in self.manifest.fixed],
             }
 
         with phase(self._observe, "record"):
@@ -275,7 +277,7 @@ class Operator:
         """Attribute the outcome and store its content. Raises ``UserError`` for what a record cannot hold."""
         paid = _paid(row)
         with phase(self._observe, "attribute"):
-            credit = self._attributor.credit(outcome, paid.payment.value, paid.payment.client)
+            credit = self._attributor.credit(outcome, paid.payment.value, row.accepted["ticket"]["epoch"])
         with phase(self._observe, "store"):
             content = ActionContent(
                 manifest=self.manifest.cid,

@@ -12,6 +12,7 @@ from ..registry import (
     ContentStore,
     Ledger,
     ModelCallStep,
+    RecordProof,
     SignedRecord,
     cid_from_digest,
     evidence_hash,

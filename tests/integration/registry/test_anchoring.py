@@ -77,11 +77,13 @@ def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path:
         signed = SignedRecord.make(record, key, agents.domain, cid_from_digest(bytes(32)))
         assert signed.signer() == agents.current_epoch(agent_id).record_key
         assert content != signed.cid
-        records.append(BatchEntry(record.struct_hash(), store.put(signed.encode())))
+        records.append(BatchEntry(record.struct_hash(), store.put(signed.encode()), record.charge))
     assert ledger.balance(escrow) == COUNT * FEE
 
     people = [Account.create().address for _ in range(3)]
-    payouts = [Payout(people[0], 3 * FEE), Payout(people[1], FEE + 1), Payout(people[2], FEE - 1)]
+    net = ledger.net(agent_id, epoch, COUNT * FEE)
+    assert net == COUNT * FEE - COUNT * FEE * 7 // 100
+    payouts = [Payout(people[0], net - 2 * FEE), Payout(people[1], FEE + 1), Payout(people[2], FEE - 1)]
     batch = Batch(agent_id, 0, records, payouts)
     store.put_blocks(batch.encoded.blocks)
     header = ledger.anchor(batch, epoch)
@@ -106,3 +108,6 @@ def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path:
         ledger.claim(header, found, index)  # paid once
     assert [ledger.balance(person) for person in people] == [payout.amount for payout in payouts]
     assert ledger.balance(escrow) == 0
+    pool = contracts.pool.functions
+    cut = [chain.call(pool.creditOf(to)) for to in (ledger.treasury, contracts.address("Disputes"))]
+    assert cut == [COUNT * FEE * 5 // 100, COUNT * FEE * 2 // 100]

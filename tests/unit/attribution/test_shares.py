@@ -24,6 +24,7 @@ from openledger.attribution import (
     Span,
     SpanIndex,
     by_account,
+    claimable,
     explain,
     rule_id,
     shares,
@@ -240,13 +241,36 @@ def test_a_fee_is_split_as_declared() -> None:
     payouts = split(1_000_000, SPLIT, lineage, made, accounts)
     rest = 930_000
     assert amounts(payouts, "protocol") == {"treasury": 50_000}
-    assert amounts(payouts, "audit") == {"treasury": 20_000}
+    assert amounts(payouts, "audit") == {"audits": 20_000}
     assert amounts(payouts, "operator") == {"operator": rest * 4 // 10}
     assert amounts(payouts, "royalty") == {"base": 20_925}
     assert amounts(payouts, "model") == {"tuner": 83_700, "other": 34_875}
     assert amounts(payouts, "staker") == {"s1": 34_875, "s2": 11_625}
     assert amounts(payouts, "contributor") == {"0xann": 186_000}
     assert amounts(payouts, "unattributed") == {"treasury": 186_000}
+
+
+def test_fixed_shares_come_out_of_the_operators_part() -> None:
+    nothing = shares([], [], costs=[])
+    accounts = Accounts("treasury", "operator", fixed={"app": 1000, "tools": 500})
+    payouts = split(10_000, SPLIT, [], nothing, accounts)
+    assert amounts(payouts, "fixed") == {"app": 930, "tools": 465}
+    assert amounts(payouts, "operator") == {"operator": 9300 * 45 // 100 - 930 - 465}
+    with pytest.raises(UserError, match="exceed"):
+        split(10_000, SPLIT, [], nothing, Accounts("treasury", "operator", fixed={"app": SPLIT.operator + 1}))
+
+
+@given(fees=st.lists(st.integers(0, 10**20), min_size=1, max_size=20), protocol=st.integers(100, 2000))
+def test_actions_never_pay_out_more_than_the_chain_leaves_of_their_batch(
+    fees: list[int], protocol: int
+) -> None:
+    nothing = shares([], [], costs=[])
+    paid = 0
+    for fee in fees:
+        payouts = split(fee, SPLIT, [], nothing, ACCOUNTS, protocol_bps=protocol)
+        paid += sum(payout.amount for payout in claimable(payouts))
+    left = sum(fees) - sum(fees) * (protocol + 200) // 10_000
+    assert left - len(fees) <= paid <= left
 
 
 def test_without_takers_their_part_goes_where_it_is_said() -> None:

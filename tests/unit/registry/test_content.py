@@ -33,6 +33,7 @@ from openledger.registry import (
     decode_step,
     digest_of,
     encode,
+    fixed_split_leaf,
     manifest_leaf,
     steps_tree,
     value_hash,
@@ -205,6 +206,21 @@ def test_a_manifest_comes_back_and_proves_its_assets(adapters: int) -> None:
     assert not manifest.includes(99, digest_of(CID))
 
 
+def test_a_manifest_commits_to_fixed_shares() -> None:
+    app, tools = "0x" + "ab" * 20, "0x" + "cd" * 20
+    manifest = _manifest(fixed=[(app, 1500), (tools, 2500)])
+    back = Manifest.decode(manifest.cid, manifest.encoded.blocks.__getitem__)
+    assert back == manifest
+    assert back.fixed[0].account != app, "spelt with its checksum"
+    count = len(manifest.assets) + 2
+    proof = manifest.tree.proof(count - 1)
+    assert verify_proof(manifest.root(), fixed_split_leaf(1, tools, 2500), count - 1, count, proof)
+    assert manifest.root() != _manifest().root()
+    for fixed in ([(app, 4001)], [(app, 1), (app.upper().replace("X", "x"), 1)], [(app, 0)], [("0xzz", 1)]):
+        with pytest.raises(UserError):
+            _manifest(fixed=fixed)
+
+
 def test_a_split_adds_up() -> None:
     for parts in ((10_000, 1, 0, 0), (0, 0, 0, 0), (-1, 10_001, 0, 0)):
         with pytest.raises(UserError, match="10,000"):
@@ -215,7 +231,7 @@ def _batch(count: int, payouts: int) -> Batch:
     return Batch(
         7,
         40,
-        [BatchEntry(bytes((i % 256, i // 256)) * 16, cid_of(b"%d" % i)) for i in range(count)],
+        [BatchEntry(bytes((i % 256, i // 256)) * 16, cid_of(b"%d" % i), 10**19 + i) for i in range(count)],
         [Payout("0x" + (i + 1).to_bytes(20, "big").hex(), 10**20 + i) for i in range(payouts)],
     )
 
@@ -228,16 +244,19 @@ def test_a_batch_comes_back_with_the_same_roots(count: int, payouts: int) -> Non
     assert back.header(2, 99) == batch.header(2, 99)
     assert back.header(2, 99).hash() == batch.header(2, 99).hash()
     header = batch.header(2)
-    assert header.sum == sum(payout.amount for payout in batch.payouts)
+    assert header.sum == sum(entry.charge for entry in batch.entries)
     assert header.batch_digest == digest_of(batch.cid)
     from openledger.registry import payout_leaf, record_leaf
 
     for i in {0, count // 2, count - 1}:
-        leaf = record_leaf(batch.entries[i].struct_hash)
-        assert verify_proof(header.record_root, leaf, i, count, batch.record_proof(40 + i))
+        proof = batch.record_proof(40 + i)
+        leaf = record_leaf(batch.entries[i].struct_hash, proof.charge)
+        assert verify_sum_proof((header.record_root, header.sum), leaf, i, count, proof.path)
+        more = record_leaf(batch.entries[i].struct_hash, proof.charge + 1)
+        assert not verify_sum_proof((header.record_root, header.sum), more, i, count, proof.path)
     for i in range(0, payouts, 97):
         leaf_node = payout_leaf(i, *batch.payouts[i])
-        root = (header.payout_root, header.sum)
+        root = (header.payout_root, sum(payout.amount for payout in batch.payouts))
         assert verify_sum_proof(root, leaf_node, i, payouts, batch.payout_tree.proof(i))
 
 

@@ -218,9 +218,7 @@ contract RewardPoolTest is World {
         _passWindow();
         actionLog.finalize(h);
         assertTrue(actionLog.isFinal(keccak256(abi.encode(h))));
-        vm.expectRevert(
-            abi.encodeWithSelector(IActionLog.AlreadyFinal.selector, keccak256(abi.encode(h)))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IActionLog.AlreadyFinal.selector, keccak256(abi.encode(h))));
         pool.claim(h, 0, contributor, 0, new SumNode[](0));
     }
 
@@ -236,7 +234,9 @@ contract RewardPoolTest is World {
         vm.prank(recordKey);
         pool.refund(agentId, records[1].paymentId, client, 1 ether);
         assertEq(token.balanceOf(client), before + 1 ether, "before the window is over");
-        assertTrue(actionLog.verifyRecord(h, Records.structHash(records[1]), 1, Trees.recordProof(records, 1)));
+        assertTrue(
+            actionLog.verifyRecord(h, Records.structHash(records[1]), 1, Trees.recordProof(records, 1))
+        );
     }
 
     function _claims(Payout[] memory payouts) private pure returns (Claim[] memory claims) {

@@ -28,11 +28,7 @@ interface IRewardPool {
     event EscrowCreated(uint256 indexed agentId, address escrow);
     /// @notice A batch became final: `toTreasury` and `toAudits` of its sum are the cut, the rest is claimable.
     event Collected(
-        uint256 indexed agentId,
-        bytes32 indexed headerHash,
-        uint256 sum,
-        uint256 toTreasury,
-        uint256 toAudits
+        uint256 indexed agentId, bytes32 indexed headerHash, uint256 sum, uint256 toTreasury, uint256 toAudits
     );
     event Credited(address indexed account, uint256 amount);
     event CreditWithdrawn(address indexed account, uint256 amount);

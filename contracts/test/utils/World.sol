@@ -81,8 +81,7 @@ abstract contract World is Test {
         address proofs = address(new DisputeProofs(token, parameters, vault, actionLog, pool, assets));
         address intake = address(new DisputeIntake(token, parameters, vault, actionLog, pool, assets));
         address rulings = address(new DisputeRulings(token, parameters, vault, actionLog, pool, assets));
-        disputes =
-            new Disputes(token, parameters, vault, actionLog, pool, assets, proofs, intake, rulings);
+        disputes = new Disputes(token, parameters, vault, actionLog, pool, assets, proofs, intake, rulings);
         assertEq(address(actionLog), logAt, "log address");
         assertEq(address(disputes), disputesAt, "disputes address");
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTRACTS", "Contracts", "Deployment"]
 
 CONTRACTS = ("OpenToken", "Parameters", "AgentRegistry", "AssetRegistry", "StakeVault", "RewardPool", "ActionLog",
-             "DisputeRulings", "Disputes")  # fmt: skip
+             "DisputeRulings", "Disputes", "ValidationRegistry")  # fmt: skip
 """Every deployed contract, in the order of deployment."""
 
 
@@ -151,6 +151,11 @@ class Contracts:
     def disputes(self) -> Contract:
         """Disputes."""
         return self._at("Disputes")
+
+    @cached_property
+    def validations(self) -> Contract:
+        """ValidationRegistry (ERC-8004 validation, and the verdicts of disputes)."""
+        return self._at("ValidationRegistry")
 
     @cached_property
     def token_domain(self) -> dict[str, Any]:

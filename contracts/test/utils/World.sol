@@ -11,6 +11,7 @@ import { OpenToken } from "src/OpenToken.sol";
 import { Parameters } from "src/Parameters.sol";
 import { RewardPool } from "src/RewardPool.sol";
 import { StakeVault } from "src/StakeVault.sol";
+import { ValidationRegistry } from "src/ValidationRegistry.sol";
 import { IActionLog } from "src/interfaces/IActionLog.sol";
 import { IAgentObserver } from "src/interfaces/IAgentRegistry.sol";
 import { Records } from "src/libraries/Records.sol";
@@ -32,6 +33,7 @@ abstract contract World is Test {
     RewardPool internal pool;
     ActionLog internal actionLog;
     Disputes internal disputes;
+    ValidationRegistry internal validations;
 
     address internal governor = makeAddr("governor");
     address internal operator = makeAddr("operator");
@@ -79,6 +81,7 @@ abstract contract World is Test {
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
         DisputeRulings rulings = new DisputeRulings(token, parameters, vault, actionLog);
         disputes = new Disputes(token, parameters, vault, actionLog, address(rulings));
+        validations = new ValidationRegistry(agents, address(disputes));
         assertEq(address(actionLog), logAt, "log address");
         assertEq(address(disputes), disputesAt, "disputes address");
     }

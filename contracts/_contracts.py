@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTRACTS", "Contracts", "Deployment"]
 
 CONTRACTS = ("OpenToken", "Parameters", "AgentRegistry", "AssetRegistry", "StakeVault", "RewardPool", "ActionLog",
-             "DisputeRulings", "Disputes", "ValidationRegistry")  # fmt: skip
+             "DisputeRulings", "Disputes", "ValidationRegistry", "LicenseMarket")  # fmt: skip
 """Every deployed contract, in the order of deployment."""
 
 
@@ -156,6 +156,11 @@ class Contracts:
     def validations(self) -> Contract:
         """ValidationRegistry (ERC-8004 validation, and the verdicts of disputes)."""
         return self._at("ValidationRegistry")
+
+    @cached_property
+    def market(self) -> Contract:
+        """LicenseMarket: licences of assets, and the income of assets."""
+        return self._at("LicenseMarket")
 
     @cached_property
     def token_domain(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import { AgentRegistry } from "src/AgentRegistry.sol";
 import { AssetRegistry } from "src/AssetRegistry.sol";
 import { DisputeRulings } from "src/DisputeRulings.sol";
 import { Disputes } from "src/Disputes.sol";
+import { LicenseMarket } from "src/LicenseMarket.sol";
 import { OpenToken } from "src/OpenToken.sol";
 import { Parameters } from "src/Parameters.sol";
 import { RewardPool } from "src/RewardPool.sol";
@@ -34,6 +35,7 @@ abstract contract World is Test {
     ActionLog internal actionLog;
     Disputes internal disputes;
     ValidationRegistry internal validations;
+    LicenseMarket internal market;
 
     address internal governor = makeAddr("governor");
     address internal operator = makeAddr("operator");
@@ -75,13 +77,14 @@ abstract contract World is Test {
         token = new OpenToken();
         parameters = new Parameters(governor);
         agents = new AgentRegistry(IAgentObserver(logAt));
-        assets = new AssetRegistry();
+        assets = new AssetRegistry(parameters);
         vault = new StakeVault(token, agents, parameters, IActionLog(logAt), disputesAt);
         pool = new RewardPool(token, agents, IActionLog(logAt));
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
         DisputeRulings rulings = new DisputeRulings(token, parameters, vault, actionLog);
         disputes = new Disputes(token, parameters, vault, actionLog, address(rulings));
         validations = new ValidationRegistry(agents, address(disputes));
+        market = new LicenseMarket(token, parameters, assets, treasury);
         assertEq(address(actionLog), logAt, "log address");
         assertEq(address(disputes), disputesAt, "disputes address");
     }

@@ -18,8 +18,21 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTRACTS", "Contracts", "Deployment"]
 
-CONTRACTS = ("OpenToken", "Parameters", "AgentRegistry", "AssetRegistry", "StakeVault", "RewardPool", "ActionLog",
-             "DisputeProofs", "DisputeIntake", "DisputeRulings", "Disputes")  # fmt: skip
+CONTRACTS = (
+    "OpenToken",
+    "Parameters",
+    "AgentRegistry",
+    "AssetRegistry",
+    "StakeVault",
+    "RewardPool",
+    "ActionLog",
+    "DisputeProofs",
+    "DisputeIntake",
+    "DisputeRulings",
+    "Disputes",
+    "ValidationRegistry",
+    "LicenseMarket",
+)
 """Every deployed contract, in the order of deployment."""
 
 
@@ -151,6 +164,16 @@ class Contracts:
     def disputes(self) -> Contract:
         """Disputes."""
         return self._at("Disputes")
+
+    @cached_property
+    def validations(self) -> Contract:
+        """ValidationRegistry (ERC-8004 validation, and the verdicts of disputes)."""
+        return self._at("ValidationRegistry")
+
+    @cached_property
+    def market(self) -> Contract:
+        """LicenseMarket: licences of assets, and the income of assets."""
+        return self._at("LicenseMarket")
 
     @cached_property
     def token_domain(self) -> dict[str, Any]:

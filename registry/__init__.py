@@ -64,6 +64,7 @@ from ._record import (
     recover,
     sign_digest,
 )
+from ._royalties import flow_income, split_income
 from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
 from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
 
@@ -133,6 +134,7 @@ __all__ = [
     "encode",
     "evidence_hash",
     "export_car",
+    "flow_income",
     "import_car",
     "keccak",
     "manifest_leaf",
@@ -146,6 +148,7 @@ __all__ = [
     "record_leaf",
     "recover",
     "sign_digest",
+    "split_income",
     "step_seed",
     "steps_tree",
     "value_hash",

@@ -68,6 +68,8 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
 
         AgentState a = _agents[agentId];
         epoch = a.epoch();
+        // a pause keeps newcomers out; who is in may rotate keys at any time
+        if (epoch == 0) parameters.requireIntakeOpen();
         // only the newest two epochs are ever accepted, so that a transfer has two to close
         if (epoch > 1) _close(agentId, epoch - 1, 0);
         if (epoch != 0) _close(agentId, epoch, uint64(block.timestamp + parameters.get(Param.MaxAnchorLag)));

@@ -3,6 +3,8 @@ pragma solidity ^0.8.28;
 
 import { ERC721 } from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import { Asset, IAssetRegistry } from "./interfaces/IAssetRegistry.sol";
+import { IParameters } from "./interfaces/IParameters.sol";
+import { Param } from "./types/Param.sol";
 
 /// @title Implements {IAssetRegistry}.
 contract AssetRegistry is IAssetRegistry, ERC721 {
@@ -10,12 +12,23 @@ contract AssetRegistry is IAssetRegistry, ERC721 {
     uint256 private constant MAX_PARENTS = 16;
     uint256 private constant MAX_DEPTH = 8;
 
+    struct Tombstone {
+        uint64 at;
+        uint64 bindsAfter;
+    }
+
+    /// @notice Where maxAnchorLag comes from.
+    IParameters public immutable parameters;
+
     uint256 private _lastId;
     mapping(uint256 assetId => Asset) private _assets;
     mapping(uint256 assetId => uint8) private _depths;
     mapping(uint256 assetId => mapping(bytes32 contentDigest => uint32)) private _versions;
+    mapping(uint256 assetId => Tombstone) private _tombstones;
 
-    constructor() ERC721("OpenLedger Asset", "ASSET") { }
+    constructor(IParameters parameters_) ERC721("OpenLedger Asset", "ASSET") {
+        parameters = parameters_;
+    }
 
     modifier onlyAuthorized(uint256 assetId) {
         address owner = _ownerOf(assetId);
@@ -82,6 +95,9 @@ contract AssetRegistry is IAssetRegistry, ERC721 {
     function tombstone(uint256 assetId) external onlyAuthorized(assetId) {
         require(!_assets[assetId].revoked, Tombstoned(assetId));
         _assets[assetId].revoked = true;
+        // fixed now: a later change of maxAnchorLag must not bind tickets that were issued in good faith
+        uint256 bindsAfter = block.timestamp + parameters.get(Param.MaxAnchorLag);
+        _tombstones[assetId] = Tombstone(uint64(block.timestamp), uint64(bindsAfter));
         emit AssetTombstoned(assetId);
     }
 
@@ -94,6 +110,31 @@ contract AssetRegistry is IAssetRegistry, ERC721 {
     /// @inheritdoc IAssetRegistry
     function versionOf(uint256 assetId, bytes32 contentDigest) external view returns (uint32) {
         return _versions[assetId][contentDigest];
+    }
+
+    /// @inheritdoc IAssetRegistry
+    function isUsable(uint256 assetId, bytes32 contentDigest, uint256 at) external view returns (bool) {
+        if (_versions[assetId][contentDigest] == 0) return false;
+        return !_assets[assetId].revoked || at <= _tombstones[assetId].bindsAfter;
+    }
+
+    /// @inheritdoc IAssetRegistry
+    function tombstonedAt(uint256 assetId) external view returns (uint64) {
+        return _tombstones[assetId].at;
+    }
+
+    /// @inheritdoc IAssetRegistry
+    function royaltiesOf(uint256 assetId)
+        external
+        view
+        returns (uint256[] memory parents, uint256[] memory bps)
+    {
+        require(_ownerOf(assetId) != address(0), UnknownAsset(assetId));
+        parents = _assets[assetId].parents;
+        bps = new uint256[](parents.length);
+        for (uint256 i; i < parents.length; ++i) {
+            bps[i] = _assets[parents[i]].royaltyBps;
+        }
     }
 
     /// @inheritdoc IAssetRegistry

@@ -52,6 +52,7 @@ abstract contract JurorPool is IJurorPool {
 
     /// @inheritdoc IJurorPool
     function joinJury(uint256 amount) external {
+        parameters.requireIntakeOpen();
         Juror storage j = _jurors[msg.sender];
         require(j.readyAt == 0, JurorLeaving(msg.sender));
         uint256 stake = j.stake + amount;

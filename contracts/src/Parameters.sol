@@ -2,13 +2,13 @@
 pragma solidity ^0.8.28;
 
 import { Ownable } from "@openzeppelin/contracts/access/Ownable.sol";
-import { Ownable2Step } from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import { IntakeGuard } from "./IntakeGuard.sol";
 import { IParameters } from "./interfaces/IParameters.sol";
 import { DisputeTerms } from "./types/DisputeTypes.sol";
 import { Param } from "./types/Param.sol";
 
 /// @title Implements {IParameters}.
-contract Parameters is IParameters, Ownable2Step {
+contract Parameters is IParameters, IntakeGuard {
     uint256 private constant COUNT = uint256(type(Param).max) + 1;
     uint256 private constant BPS = 10_000;
     /// @dev Smallest committee; appeals enlarge it at the appellant's cost.

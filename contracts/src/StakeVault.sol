@@ -45,6 +45,7 @@ contract StakeVault is IStakeVault, JurorPool {
 
     /// @inheritdoc IStakeVault
     function deposit(uint256 agentId, uint256 amount) external {
+        parameters.requireIntakeOpen();
         require(amount != 0, ZeroAmount());
         address staker = agents.ownerOf(agentId);
         _positions[agentId][staker].active += amount.toUint128();

@@ -2,17 +2,45 @@
 pragma solidity ^0.8.28;
 
 import { Test } from "forge-std/Test.sol";
+import { IERC721Receiver } from "@openzeppelin/contracts/token/ERC721/IERC721Receiver.sol";
 import { AssetRegistry } from "src/AssetRegistry.sol";
+import { Parameters } from "src/Parameters.sol";
 import { Asset, IAssetRegistry } from "src/interfaces/IAssetRegistry.sol";
+import { Param } from "src/types/Param.sol";
+
+/// @dev Acts on its asset while it is still being minted.
+contract EagerOwner is IERC721Receiver {
+    AssetRegistry private immutable assets;
+    uint256[] private none;
+
+    constructor(AssetRegistry assets_) {
+        assets = assets_;
+    }
+
+    function register() external returns (uint256) {
+        return assets.register(1, keccak256("eager"), 0x71, none, "MIT", 0, "");
+    }
+
+    function onERC721Received(address, address, uint256 id, bytes calldata) external returns (bytes4) {
+        if (assets.depthOf(id + 1) == 0 && id < 2) {
+            assets.register(1, keccak256("inner"), 0x71, none, "MIT", 0, "");
+        }
+        assets.addVersion(id, keccak256("second"), 0x71);
+        assets.tombstone(id);
+        return IERC721Receiver.onERC721Received.selector;
+    }
+}
 
 contract AssetRegistryTest is Test {
     AssetRegistry private assets;
+    Parameters private parameters;
     uint256[] private none;
     address private alice = makeAddr("alice");
     address private bob = makeAddr("bob");
 
     function setUp() public {
-        assets = new AssetRegistry();
+        parameters = new Parameters(address(this));
+        assets = new AssetRegistry(parameters);
         vm.startPrank(alice);
     }
 
@@ -109,6 +137,52 @@ contract AssetRegistryTest is Test {
         assets.tombstone(id);
         vm.expectRevert(abi.encodeWithSelector(IAssetRegistry.Tombstoned.selector, id));
         assets.addVersion(id, keccak256("second"), 0x71);
+    }
+
+    function test_tombstone_bindsOnlyWhatComesAfterTheLag() public {
+        uint256 id = _register(1, none);
+        bytes32 digest = keccak256("content");
+        assertTrue(assets.isUsable(id, digest, type(uint256).max));
+        assertFalse(assets.isUsable(id, keccak256("other"), 0), "no version");
+        assertFalse(assets.isUsable(9, digest, 0), "no asset");
+        assertEq(assets.tombstonedAt(id), 0);
+        vm.warp(block.timestamp + 5 days);
+        uint256 at = block.timestamp;
+        assets.tombstone(id);
+        assertEq(assets.tombstonedAt(id), at);
+        assertTrue(assets.isUsable(id, digest, at - 1 days));
+        assertTrue(assets.isUsable(id, digest, at + 1 hours), "a ticket issued just before");
+        assertFalse(assets.isUsable(id, digest, at + 1 hours + 1));
+        // a later, shorter lag must not bind what was issued in good faith
+        vm.stopPrank();
+        parameters.set(Param.MaxAnchorLag, 5 minutes);
+        assertTrue(assets.isUsable(id, digest, at + 1 hours));
+    }
+
+    function test_royaltiesOf_namesWhatEachParentAsks() public {
+        uint256[] memory parents = new uint256[](2);
+        parents[0] = assets.register(1, keccak256("a"), 0x71, none, "MIT", 250, "");
+        parents[1] = assets.register(1, keccak256("b"), 0x71, none, "MIT", 10_000, "");
+        uint256 child = _register(3, parents);
+        (uint256[] memory ids, uint256[] memory bps) = assets.royaltiesOf(child);
+        assertEq(ids, parents);
+        assertEq(bps[0], 250);
+        assertEq(bps[1], 10_000);
+        (ids, bps) = assets.royaltiesOf(parents[0]);
+        assertEq(ids.length + bps.length, 0);
+        vm.expectRevert(abi.encodeWithSelector(IAssetRegistry.UnknownAsset.selector, 9));
+        assets.royaltiesOf(9);
+    }
+
+    function test_register_aReceiverThatReentersFindsEverythingInPlace() public {
+        EagerOwner eager = new EagerOwner(assets);
+        uint256 id = eager.register();
+        assertEq(id, 1);
+        assertEq(assets.asset(1).contentDigest, keccak256("second"));
+        assertTrue(assets.asset(1).revoked);
+        assertEq(assets.versionOf(1, keccak256("eager")), 1);
+        assertEq(assets.versionOf(2, keccak256("inner")), 1);
+        assertEq(assets.ownerOf(2), address(eager));
     }
 
     function test_owner_onlyAndKnownOnly() public {

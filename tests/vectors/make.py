@@ -32,6 +32,7 @@ from openledger.registry import (
     payout_leaf,
     payout_tree,
     record_leaf,
+    split_income,
     step_seed,
     steps_tree,
     vote_commitment,
@@ -210,12 +211,36 @@ def hashing() -> dict[str, Any]:
     }
 
 
+def royalties() -> dict[str, Any]:
+    cases: dict[str, Any] = {}
+    given = [
+        (10**18, []),
+        (0, [500, 250]),
+        (1, [10_000]),
+        (100, [10_000, 5_000]),
+        (10**18 + 7, [0, 1, 333, 9_999]),
+        (2**256 - 1, [10_000] * 16),
+        (2**256 - 1, [1_234, 77]),
+        (123_456_789_012_345_678, [601 + 13 * i for i in range(16)]),
+    ]
+    for number, (amount, asked) in enumerate(given):
+        to_owner, to_parents = split_income(amount, asked)
+        cases[f"case{number}"] = {
+            "amount": str(amount),
+            "royalties": [str(bps) for bps in asked],
+            "toOwner": str(to_owner),
+            "toParents": [str(part) for part in to_parents],
+        }
+    return {"cases": str(len(given)), **cases}
+
+
 FILES = {
     "eip712.json": eip712,
     "merkle.json": merkle,
     "merkle_sum.json": merkle_sum,
     "prefix_hash.json": prefix_hash,
     "hashing.json": hashing,
+    "royalties.json": royalties,
 }
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ struct Asset {
 
 /// @title Datanets, models, adapters and apps as ERC-721 tokens with lineage. Ids start at 1.
 /// @notice Parents must exist when a child is registered and never change, so lineage is acyclic.
-/// kind: 1 DATANET, 2 MODEL, 3 ADAPTER, 4 APP.
+/// kind: 1 DATANET, 2 MODEL, 3 ADAPTER, 4 APP. `royaltyBps` is what an asset asks of the income of its children.
 interface IAssetRegistry {
     /// @notice No such kind.
     error UnknownKind(uint8 kind);
@@ -74,7 +74,8 @@ interface IAssetRegistry {
         external
         returns (uint32 version);
 
-    /// @notice Flags the asset as revoked, for good. Owner or approved only.
+    /// @notice Flags the asset as revoked, for good. Owner or approved only. Whoever serves stops at once; actions
+    /// under way are safe: see {isUsable}.
     function tombstone(uint256 assetId) external;
 
     /// @notice The asset; reverts when unknown.
@@ -82,6 +83,20 @@ interface IAssetRegistry {
 
     /// @notice The version that `contentDigest` is of `assetId`; 0 when it is none.
     function versionOf(uint256 assetId, bytes32 contentDigest) external view returns (uint32);
+
+    /// @notice Whether a ticket of the time `at` may use that content: it is a version, and the asset was not
+    /// tombstoned more than maxAnchorLag (as it stood then) before. A ticket promises to be anchored within
+    /// maxAnchorLag, so with its `anchorBy` as `at` a tombstone binds no ticket that was issued before it.
+    function isUsable(uint256 assetId, bytes32 contentDigest, uint256 at) external view returns (bool);
+
+    /// @notice When the asset was tombstoned; 0 when it was not.
+    function tombstonedAt(uint256 assetId) external view returns (uint64);
+
+    /// @notice The asset's parents and the royalty each asks, in basis points; reverts when unknown.
+    function royaltiesOf(uint256 assetId)
+        external
+        view
+        returns (uint256[] memory parents, uint256[] memory bps);
 
     /// @notice Length of the longest lineage path to the asset; 1 without parents.
     function depthOf(uint256 assetId) external view returns (uint8);

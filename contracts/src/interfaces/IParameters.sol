@@ -3,9 +3,10 @@ pragma solidity ^0.8.28;
 
 import { Param } from "../types/Param.sol";
 import { DisputeTerms } from "../types/DisputeTypes.sol";
+import { IIntakeGuard } from "./IIntakeGuard.sol";
 
 /// @title Protocol parameters, each within bounds that nobody can move.
-interface IParameters {
+interface IParameters is IIntakeGuard {
     /// @notice `value` lies outside [`min`, `max`].
     error OutOfBounds(Param param, uint256 value, uint256 min, uint256 max);
     /// @notice The change would let stake leave before a dispute about it can end.

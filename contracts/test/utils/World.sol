@@ -9,10 +9,12 @@ import { Disputes } from "src/Disputes.sol";
 import { DisputeIntake } from "src/disputes/DisputeIntake.sol";
 import { DisputeProofs } from "src/disputes/DisputeProofs.sol";
 import { DisputeRulings } from "src/disputes/DisputeRulings.sol";
+import { LicenseMarket } from "src/LicenseMarket.sol";
 import { OpenToken } from "src/OpenToken.sol";
 import { Parameters } from "src/Parameters.sol";
 import { RewardPool } from "src/RewardPool.sol";
 import { StakeVault } from "src/StakeVault.sol";
+import { ValidationRegistry } from "src/ValidationRegistry.sol";
 import { IActionLog } from "src/interfaces/IActionLog.sol";
 import { IAgentObserver } from "src/interfaces/IAgentRegistry.sol";
 import { Param } from "src/types/Param.sol";
@@ -32,6 +34,8 @@ abstract contract World is Test {
     RewardPool internal pool;
     ActionLog internal actionLog;
     Disputes internal disputes;
+    ValidationRegistry internal validations;
+    LicenseMarket internal market;
 
     address internal governor = makeAddr("governor");
     address internal operator = makeAddr("operator");
@@ -74,7 +78,7 @@ abstract contract World is Test {
         token = new OpenToken();
         parameters = new Parameters(governor);
         agents = new AgentRegistry(IAgentObserver(logAt));
-        assets = new AssetRegistry();
+        assets = new AssetRegistry(parameters);
         vault = new StakeVault(token, agents, parameters, IActionLog(logAt), disputesAt);
         pool = new RewardPool(token, parameters, IActionLog(logAt), treasury, disputesAt);
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
@@ -82,6 +86,8 @@ abstract contract World is Test {
         address intake = address(new DisputeIntake(token, parameters, vault, actionLog, pool, assets));
         address rulings = address(new DisputeRulings(token, parameters, vault, actionLog, pool, assets));
         disputes = new Disputes(token, parameters, vault, actionLog, pool, assets, proofs, intake, rulings);
+        validations = new ValidationRegistry(agents, address(disputes));
+        market = new LicenseMarket(token, parameters, assets, treasury);
         assertEq(address(actionLog), logAt, "log address");
         assertEq(address(disputes), disputesAt, "disputes address");
     }

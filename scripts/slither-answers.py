@@ -34,8 +34,9 @@ def main(findings_path: str, answers_path: str) -> int:
     open_findings = []
     for check, where in findings:
         matches = [
-            i for i, answer in enumerate(answers) if answer["check"] == check
-            and any(fnmatchcase(where, pattern) for pattern in answer["where"])
+            i
+            for i, answer in enumerate(answers)
+            if answer["check"] == check and any(fnmatchcase(where, pattern) for pattern in answer["where"])
         ]
         used.update(matches)
         if not matches:

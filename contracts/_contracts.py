@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTRACTS", "Contracts", "Deployment"]
 
 CONTRACTS = ("OpenToken", "Parameters", "AgentRegistry", "AssetRegistry", "StakeVault", "RewardPool", "ActionLog",
-             "DisputeRulings", "Disputes", "ValidationRegistry", "LicenseMarket")  # fmt: skip
+             "DisputeRulings", "Disputes", "ValidationRegistry", "LicenseMarket", "ReputationRegistry")  # fmt: skip
 """Every deployed contract, in the order of deployment."""
 
 
@@ -161,6 +161,11 @@ class Contracts:
     def market(self) -> Contract:
         """LicenseMarket: licences of assets, and the income of assets."""
         return self._at("LicenseMarket")
+
+    @cached_property
+    def reputation(self) -> Contract:
+        """ReputationRegistry (ERC-8004 feedback)."""
+        return self._at("ReputationRegistry")
 
     @cached_property
     def token_domain(self) -> dict[str, Any]:

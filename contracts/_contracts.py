@@ -32,6 +32,7 @@ CONTRACTS = (
     "Disputes",
     "ValidationRegistry",
     "LicenseMarket",
+    "ReputationRegistry",
 )
 """Every deployed contract, in the order of deployment."""
 
@@ -174,6 +175,11 @@ class Contracts:
     def market(self) -> Contract:
         """LicenseMarket: licences of assets, and the income of assets."""
         return self._at("LicenseMarket")
+
+    @cached_property
+    def reputation(self) -> Contract:
+        """ReputationRegistry (ERC-8004 feedback)."""
+        return self._at("ReputationRegistry")
 
     @cached_property
     def token_domain(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import { ERC721 } from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import { ERC721URIStorage } from "@openzeppelin/contracts/token/ERC721/extensions/ERC721URIStorage.sol";
 import { IERC721 } from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
+import { ERC721Utils } from "@openzeppelin/contracts/token/ERC721/utils/ERC721Utils.sol";
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { SignatureChecker } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
@@ -36,12 +37,14 @@ contract AgentRegistry is IAgentRegistry, ERC721URIStorage, EIP712 {
 
     /// @inheritdoc IAgentRegistry
     function register() external returns (uint256 agentId) {
-        return _register("");
+        agentId = _register("");
+        _checkReceiver(agentId);
     }
 
     /// @inheritdoc IAgentRegistry
     function register(string calldata agentURI) external returns (uint256 agentId) {
-        return _register(agentURI);
+        agentId = _register(agentURI);
+        _checkReceiver(agentId);
     }
 
     /// @inheritdoc IAgentRegistry
@@ -54,6 +57,7 @@ contract AgentRegistry is IAgentRegistry, ERC721URIStorage, EIP712 {
             _requireFree(metadata[i].metadataKey);
             _setMetadata(agentId, metadata[i].metadataKey, metadata[i].metadataValue);
         }
+        _checkReceiver(agentId);
     }
 
     /// @inheritdoc IAgentRegistry
@@ -125,12 +129,16 @@ contract AgentRegistry is IAgentRegistry, ERC721URIStorage, EIP712 {
 
     function _register(string memory agentURI) private returns (uint256 agentId) {
         agentId = ++_lastId;
-        // written before the mint, which may call the receiver
-        _metadata[agentId][WALLET_KEY] = abi.encodePacked(msg.sender);
-        _safeMint(msg.sender, agentId);
+        _mint(msg.sender, agentId);
         if (bytes(agentURI).length != 0) _setTokenURI(agentId, agentURI);
         emit Registered(agentId, agentURI, msg.sender);
-        emit MetadataSet(agentId, WALLET_KEY, WALLET_KEY, abi.encodePacked(msg.sender));
+        _setMetadata(agentId, WALLET_KEY, abi.encodePacked(msg.sender));
+    }
+
+    /// @dev The safe part of a safe mint, last: a receiver may sell the agent or change its wallet at once, and nothing
+    /// is written or reported as the minter's after that.
+    function _checkReceiver(uint256 agentId) private {
+        ERC721Utils.checkOnERC721Received(msg.sender, address(0), msg.sender, agentId, "");
     }
 
     function _setMetadata(uint256 agentId, string memory key, bytes memory value) private {

@@ -4,12 +4,10 @@ pragma solidity ^0.8.28;
 import { IERC721 } from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 import { AgentRegistry } from "src/AgentRegistry.sol";
 import { IAgentObserver, IAgentRegistry } from "src/interfaces/IAgentRegistry.sol";
+import { ContractWallet, YesMan } from "./utils/Receivers.sol";
 import { World } from "./utils/World.sol";
 
 contract AgentRegistryTest is World {
-    bytes32 private constant WALLET_TYPEHASH =
-        keccak256("AgentWalletSet(uint256 agentId,address newWallet,address owner,uint256 deadline)");
-
     /// @dev Selectors and topics of the reference ABI, as published with ERC-8004.
     function test_abi_matchesTheStandard() public pure {
         assertEq(bytes4(keccak256("register()")), bytes4(0x1aa3a008));
@@ -91,7 +89,7 @@ contract AgentRegistryTest is World {
     function test_wallet_needsItsOwnConsent() public {
         (address wallet, uint256 secret) = makeAddrAndKey("wallet");
         uint256 deadline = block.timestamp + 5 minutes;
-        bytes memory signature = _consent(wallet, secret, deadline);
+        bytes memory signature = _consent(agentId, wallet, secret, operator, deadline);
         vm.startPrank(operator);
         vm.expectRevert(abi.encodeWithSelector(IAgentRegistry.InvalidWalletSignature.selector, client));
         agents.setAgentWallet(agentId, client, deadline, signature);
@@ -109,14 +107,112 @@ contract AgentRegistryTest is World {
         vm.stopPrank();
     }
 
-    function test_wallet_delegatedByEip7702StillSignsItself() public {
+    function test_wallet_consentIsForFiveMinutesAtMost() public {
         (address wallet, uint256 secret) = makeAddrAndKey("wallet");
-        vm.etch(wallet, abi.encodePacked(hex"ef0100", address(token)));
-        uint256 deadline = block.timestamp + 5 minutes;
-        bytes memory signature = _consent(wallet, secret, deadline);
+        uint256[5] memory deadlines =
+            [block.timestamp - 1, block.timestamp + 5 minutes + 1, 0, type(uint64).max, type(uint256).max];
+        vm.startPrank(operator);
+        for (uint256 i; i < deadlines.length; ++i) {
+            bytes memory signature = _consent(agentId, wallet, secret, operator, deadlines[i]);
+            vm.expectRevert(abi.encodeWithSelector(IAgentRegistry.BadDeadline.selector, deadlines[i]));
+            agents.setAgentWallet(agentId, wallet, deadlines[i], signature);
+        }
+        uint256 deadline = block.timestamp;
+        agents.setAgentWallet(
+            agentId, wallet, deadline, _consent(agentId, wallet, secret, operator, deadline)
+        );
+        assertEq(agents.getAgentWallet(agentId), wallet);
+    }
+
+    function test_wallet_consentIsForOneRegistryOnOneChain() public {
+        (address wallet, uint256 secret) = makeAddrAndKey("wallet");
+        uint256 deadline = block.timestamp + 1 minutes;
+        bytes32[3] memory domains = [
+            _domain(block.chainid + 1, address(agents)),
+            _domain(block.chainid, address(assets)),
+            actionLog.domainSeparator()
+        ];
+        for (uint256 i; i < domains.length; ++i) {
+            _refuse(wallet, deadline, _consentIn(domains[i], agentId, wallet, secret, operator, deadline));
+        }
+        // a fork of the chain is another chain
+        bytes memory signature = _consent(agentId, wallet, secret, operator, deadline);
+        vm.chainId(block.chainid + 1);
+        _refuse(wallet, deadline, signature);
+    }
+
+    function test_wallet_consentIsForOneAgentOneOwnerAndOneDeadline() public {
+        (address wallet, uint256 secret) = makeAddrAndKey("wallet");
+        uint256 deadline = block.timestamp + 1 minutes;
+        _refuse(wallet, deadline, _consent(agentId + 1, wallet, secret, operator, deadline));
+        _refuse(wallet, deadline, _consent(agentId, wallet, secret, stranger, deadline));
+        _refuse(wallet, deadline, _consent(agentId, wallet, secret, operator, deadline + 1));
+        _refuse(wallet, deadline, _consent(agentId, client, secret, operator, deadline));
+        bytes memory signature = _consent(agentId, wallet, secret, operator, deadline);
         vm.prank(operator);
         agents.setAgentWallet(agentId, wallet, deadline, signature);
+
+        // replayed for the buyer: the wallet consented to the seller
+        vm.prank(operator);
+        agents.transferFrom(operator, stranger, agentId);
+        vm.expectRevert(abi.encodeWithSelector(IAgentRegistry.InvalidWalletSignature.selector, wallet));
+        vm.prank(stranger);
+        agents.setAgentWallet(agentId, wallet, deadline, signature);
+        assertEq(agents.getAgentWallet(agentId), address(0));
+    }
+
+    function test_wallet_malformedSignatures() public {
+        (address wallet, uint256 secret) = makeAddrAndKey("wallet");
+        uint256 deadline = block.timestamp + 1 minutes;
+        bytes memory good = _consent(agentId, wallet, secret, operator, deadline);
+        _refuse(wallet, deadline, "");
+        _refuse(wallet, deadline, bytes.concat(good, hex"00"));
+        bytes memory bad = bytes.concat(good);
+        bad[64] = bytes1(uint8(good[64]) - 27);
+        _refuse(wallet, deadline, bad);
+        // the other signature of the same key (high s)
+        (bytes32 r, bytes32 s) = abi.decode(good, (bytes32, bytes32));
+        uint256 order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
+        bytes1 flipped = good[64] == bytes1(uint8(27)) ? bytes1(uint8(28)) : bytes1(uint8(27));
+        _refuse(wallet, deadline, abi.encodePacked(r, bytes32(order - uint256(s)), flipped));
+    }
+
+    function test_wallet_contractsConsentByErc1271() public {
+        (address owner, uint256 secret) = makeAddrAndKey("wallet's owner");
+        ContractWallet wallet = new ContractWallet(owner);
+        uint256 deadline = block.timestamp + 1 minutes;
+        bytes memory signature = _consent(agentId, address(wallet), secret, operator, deadline);
+        vm.prank(operator);
+        agents.setAgentWallet(agentId, address(wallet), deadline, signature);
+        assertEq(agents.getAgentWallet(agentId), address(wallet));
+
+        _refuse(address(wallet), deadline, _consent(agentId, address(wallet), 7, operator, deadline));
+        // contracts that answer nothing, or something else, consent to nothing
+        _refuse(address(token), deadline, signature);
+        _refuse(address(new YesMan()), deadline, signature);
+    }
+
+    function test_wallet_delegatedByEip7702StillSignsItself() public {
+        (address wallet, uint256 secret) = makeAddrAndKey("wallet");
+        (address owner, uint256 ownerSecret) = makeAddrAndKey("wallet's owner");
+        vm.signAndAttachDelegation(address(new ContractWallet(owner)), secret);
+        uint256 deadline = block.timestamp + 5 minutes;
+        bytes memory signature = _consent(agentId, wallet, secret, operator, deadline);
+        vm.prank(operator);
+        agents.setAgentWallet(agentId, wallet, deadline, signature);
+        assertEq(wallet.code.length, 23, "the delegation");
         assertEq(agents.getAgentWallet(agentId), wallet);
+        // the code that it runs is asked too, and here knows no owner: its storage is not the implementation's
+        _refuse(wallet, deadline, _consent(agentId, wallet, ownerSecret, operator, deadline));
+    }
+
+    function test_register_byADelegatedAccount() public {
+        (address account, uint256 secret) = makeAddrAndKey("account");
+        vm.signAndAttachDelegation(address(new ContractWallet(account)), secret);
+        vm.prank(account);
+        uint256 id = agents.register("ipfs://delegated");
+        assertEq(agents.ownerOf(id), account);
+        assertGt(account.code.length, 0);
     }
 
     function test_transfer_clearsTheWallet() public {
@@ -135,23 +231,9 @@ contract AgentRegistryTest is World {
         assertEq(alone.ownerOf(id), stranger);
     }
 
-    function _consent(address wallet, uint256 secret, uint256 deadline) private view returns (bytes memory) {
-        (, string memory name, string memory version, uint256 chainId, address registry,,) =
-            agents.eip712Domain();
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256(
-                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-                ),
-                keccak256(bytes(name)),
-                keccak256(bytes(version)),
-                chainId,
-                registry
-            )
-        );
-        bytes32 hash = keccak256(abi.encode(WALLET_TYPEHASH, agentId, wallet, operator, deadline));
-        (uint8 v, bytes32 r, bytes32 s) =
-            vm.sign(secret, keccak256(abi.encodePacked(hex"1901", domain, hash)));
-        return abi.encodePacked(r, s, v);
+    function _refuse(address wallet, uint256 deadline, bytes memory signature) private {
+        vm.expectRevert(abi.encodeWithSelector(IAgentRegistry.InvalidWalletSignature.selector, wallet));
+        vm.prank(operator);
+        agents.setAgentWallet(agentId, wallet, deadline, signature);
     }
 }

@@ -12,6 +12,7 @@ import { DisputeRulings } from "src/disputes/DisputeRulings.sol";
 import { LicenseMarket } from "src/LicenseMarket.sol";
 import { OpenToken } from "src/OpenToken.sol";
 import { Parameters } from "src/Parameters.sol";
+import { ReputationRegistry } from "src/ReputationRegistry.sol";
 import { RewardPool } from "src/RewardPool.sol";
 import { StakeVault } from "src/StakeVault.sol";
 import { ValidationRegistry } from "src/ValidationRegistry.sol";
@@ -36,6 +37,7 @@ abstract contract World is Test {
     Disputes internal disputes;
     ValidationRegistry internal validations;
     LicenseMarket internal market;
+    ReputationRegistry internal reputation;
 
     address internal governor = makeAddr("governor");
     address internal operator = makeAddr("operator");
@@ -88,6 +90,7 @@ abstract contract World is Test {
         disputes = new Disputes(token, parameters, vault, actionLog, pool, assets, proofs, intake, rulings);
         validations = new ValidationRegistry(agents, address(disputes));
         market = new LicenseMarket(token, parameters, assets, treasury);
+        reputation = new ReputationRegistry(agents);
         assertEq(address(actionLog), logAt, "log address");
         assertEq(address(disputes), disputesAt, "disputes address");
     }
@@ -220,5 +223,51 @@ abstract contract World is Test {
 
     function _passWindow() internal {
         vm.warp(block.timestamp + parameters.get(Param.ChallengeWindow) + 1);
+    }
+
+    /// @dev A wallet's consent to act for an agent, as its key signs it for this registry on this chain.
+    function _consent(uint256 id, address wallet, uint256 secret, address owner, uint256 deadline)
+        internal
+        view
+        returns (bytes memory)
+    {
+        return _consentIn(_domain(block.chainid, address(agents)), id, wallet, secret, owner, deadline);
+    }
+
+    function _consentIn(
+        bytes32 domain,
+        uint256 id,
+        address wallet,
+        uint256 secret,
+        address owner,
+        uint256 deadline
+    ) internal pure returns (bytes memory) {
+        bytes32 hash = keccak256(
+            abi.encode(
+                keccak256("AgentWalletSet(uint256 agentId,address newWallet,address owner,uint256 deadline)"),
+                id,
+                wallet,
+                owner,
+                deadline
+            )
+        );
+        (uint8 v, bytes32 r, bytes32 s) =
+            vm.sign(secret, keccak256(abi.encodePacked(hex"1901", domain, hash)));
+        return abi.encodePacked(r, s, v);
+    }
+
+    /// @dev The domain that the reference publishes.
+    function _domain(uint256 chainId, address registry) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+                ),
+                keccak256("ERC8004IdentityRegistry"),
+                keccak256("1"),
+                chainId,
+                registry
+            )
+        );
     }
 }

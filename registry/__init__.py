@@ -21,6 +21,7 @@ from ._cid import (
     digest_of,
     normalise_cid,
 )
+from ._claims import Due, claim_due, dues
 from ._connect import Connection
 from ._content import ActionContent, Payment, value_hash
 from ._dagcbor import decode, encode
@@ -69,9 +70,6 @@ from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep,
 from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
 
 __all__ = [
-    "fixed_split_leaf",
-    "RecordProof",
-    "FixedShare",
     "CODECS",
     "END_TOKEN",
     "MAX_BLOCK",
@@ -89,9 +87,11 @@ __all__ = [
     "Connection",
     "ContentStore",
     "Domain",
+    "Due",
     "Encoded",
     "Epoch",
     "Finish",
+    "FixedShare",
     "Generation",
     "Getter",
     "HashSigner",
@@ -104,6 +104,7 @@ __all__ = [
     "ModelCallStep",
     "Payment",
     "Payout",
+    "RecordProof",
     "ReplayClass",
     "RetrievalStep",
     "Sampling",
@@ -124,6 +125,7 @@ __all__ = [
     "cid_from_bytes",
     "cid_from_digest",
     "cid_of",
+    "claim_due",
     "clip_logprob",
     "codec_name",
     "codec_of",
@@ -131,9 +133,11 @@ __all__ = [
     "decode_step",
     "depth_of",
     "digest_of",
+    "dues",
     "encode",
     "evidence_hash",
     "export_car",
+    "fixed_split_leaf",
     "flow_income",
     "import_car",
     "keccak",

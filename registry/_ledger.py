@@ -6,7 +6,7 @@ One face for operators, clients, auditors and jurors. Amounts are wei of OPEN, t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -403,6 +403,32 @@ class Ledger:
         account, amount = batch.payouts[index]
         proof = batch.payout_tree.proof(index)
         self.send(functions.claim(header.to_abi(), index, account, amount, proof))
+
+    def claim_many(self, header: BatchHeader, batch: Batch, indices: Sequence[int]) -> None:
+        """Add several payouts of a final batch to their accounts' credit, which is paid once it reaches
+        ``minPayout``. Raises ``ChainError`` when one was paid already."""
+        tree = batch.payout_tree
+        claims = [(index, *batch.payouts[index], tree.proof(index)) for index in indices]
+        self.send(self.contracts.pool.functions.claimMany(header.to_abi(), claims))
+
+    def claim_rest(self, header: BatchHeader, batch: Batch) -> None:
+        """Claim every payout of a final batch that is left, a hundred at a time; done already is done."""
+        functions = self.contracts.pool.functions
+        left = [
+            index
+            for index, payout in enumerate(batch.payouts)
+            if payout.amount and not self.call(functions.isClaimed(header.hash(), index))
+        ]
+        for start in range(0, len(left), 100):
+            self.claim_many(header, batch, left[start : start + 100])
+
+    def credit_of(self, account: str) -> int:
+        """Wei owed to an account outside of batches: small payouts, licence income, shares of the cut."""
+        return int(self.call(self.contracts.pool.functions.creditOf(account)))
+
+    def withdraw_credit(self, account: str) -> None:
+        """Pay an account its whole credit."""
+        self.send(self.contracts.pool.functions.withdrawCredit(account))
 
 
 def _header(event: dict[str, Any]) -> BatchHeader:

@@ -59,8 +59,7 @@ class Batcher:
                 with phase(self._observe, "settle"):
                     self._ledger.finalize(header)
                     batch = Batch.decode(row.call["batch"], self._store.get)
-                    for index in range(len(batch.payouts)):
-                        self._ledger.claim(header, batch, index)
+                    self._ledger.claim_rest(header, batch)
                     self._outbox.settled(row)
                 settled += 1
         return settled

@@ -28,6 +28,8 @@ from openledger.registry import (
     Status,
     cid_from_digest,
     cid_of,
+    claim_due,
+    dues,
     encode,
 )
 
@@ -83,7 +85,8 @@ def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path:
     people = [Account.create().address for _ in range(3)]
     net = ledger.net(agent_id, epoch, COUNT * FEE)
     assert net == COUNT * FEE - COUNT * FEE * 7 // 100
-    payouts = [Payout(people[0], net - 2 * FEE), Payout(people[1], FEE + 1), Payout(people[2], FEE - 1)]
+    parts = (net - FEE - 10**15, FEE, 10**15)
+    payouts = [Payout(person, part) for person, part in zip(people, parts, strict=True)]
     batch = Batch(agent_id, 0, records, payouts)
     store.put_blocks(batch.encoded.blocks)
     header = ledger.anchor(batch, epoch)
@@ -102,10 +105,22 @@ def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path:
     with pytest.raises(ChainError, match="WindowOpen"):
         ledger.finalize(header)
     chain.advance(ledger.challengeable_until(header) - chain.now() + 1)
-    ledger.finalize(header)
-    for index in range(len(payouts)):
-        ledger.claim(header, found, index)
-        ledger.claim(header, found, index)  # paid once
+    ledger.claim(header, found, 0)  # finalises it
+    ledger.claim(header, found, 0)  # paid once
+    assert ledger.balance(people[0]) == payouts[0].amount
+    # The others are found by whoever looks, and accrue below the least payout.
+    due = list(dues(ledger, store))
+    assert [(one.account, one.amount, one.index) for one in due] == [(*payouts[i], i) for i in (1, 2)]
+    assert [one.index for one in dues(ledger, store, people[2].lower(), agent_id)] == [2]
+    assert claim_due(ledger, due) == payouts[1].amount + payouts[2].amount
+    assert list(dues(ledger, store)) == []
+    small = [ledger.credit_of(person) for person in people]
+    assert small == [
+        0 if payout.amount >= ledger.parameter("minPayout") else payout.amount for payout in payouts
+    ]
+    for person, credit in zip(people, small, strict=True):
+        if credit:
+            ledger.withdraw_credit(person)
     assert [ledger.balance(person) for person in people] == [payout.amount for payout in payouts]
     assert ledger.balance(escrow) == 0
     pool = contracts.pool.functions

@@ -171,7 +171,11 @@ def test_contributors_of_the_words_are_paid_after_the_window(
 ) -> None:
     connection, people = stack.world.connection, stack.world.people
     ledger = connection.ledger
-    before = {handle: ledger.balance(str(a.address)) for handle, a in people.contributors.items()}
+
+    def wealth(account: str) -> int:
+        return ledger.balance(account) + ledger.credit_of(account)  # small amounts accrue in the pool
+
+    before = {handle: wealth(str(a.address)) for handle, a in people.contributors.items()}
     escrow = ledger.balance(ledger.escrow_of(stack.honest.registered.agent_id))
     assert escrow == sum(receipt.record.fee for receipt in honest)
     assert stack.honest.batcher.settle() == 0  # the window is still open
@@ -179,11 +183,7 @@ def test_contributors_of_the_words_are_paid_after_the_window(
     assert stack.honest.batcher.settle() >= 1
     assert stack.honest.batcher.settle() == 0
     assert ledger.balance(ledger.escrow_of(stack.honest.registered.agent_id)) == 0
-    # small amounts accrue in the pool
-    earned = {
-        h: ledger.balance(str(a.address)) + ledger.credit_of(str(a.address)) - before[h]
-        for h, a in people.contributors.items()
-    }
+    earned = {h: wealth(str(a.address)) - before[h] for h, a in people.contributors.items()}
     expected: dict[str, int] = dict.fromkeys(people.contributors, 0)
     handles = {str(a.address): h for h, a in people.contributors.items()}
     for receipt in honest:

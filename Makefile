@@ -34,6 +34,10 @@ test-python: setup models ## pytest over unit, integration and end-to-end tests
 	@tests/ipfs/install
 	@$(BIN)/pytest
 
+.PHONY: contracts-deep
+contracts-deep: setup ## deep fuzzing, invariants 256 x 128, symbolic tests, Slither, coverage (an hour or less)
+	@scripts/contracts-deep
+
 .PHONY: contracts
 contracts: setup ## compile the Solidity and regenerate contracts/abi
 	@scripts/contracts
@@ -50,5 +54,5 @@ bench: setup ## figures of this machine into benchmarks/results.md
 
 .PHONY: clean
 clean: ## remove everything that setup, demo and tests made
-	@rm -rf .venv .openledger dist contracts/node_modules contracts/out contracts/cache tests/ipfs/node_modules
+	@rm -rf .venv .openledger dist contracts/node_modules contracts/out contracts/cache contracts/.tools tests/ipfs/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

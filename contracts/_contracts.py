@@ -33,6 +33,8 @@ CONTRACTS = (
     "ValidationRegistry",
     "LicenseMarket",
     "ReputationRegistry",
+    "GovernedArbiter",
+    "DatanetCuration",
 )
 """Every deployed contract, in the order of deployment."""
 
@@ -180,6 +182,16 @@ class Contracts:
     def reputation(self) -> Contract:
         """ReputationRegistry (ERC-8004 feedback)."""
         return self._at("ReputationRegistry")
+
+    @cached_property
+    def curation(self) -> Contract:
+        """DatanetCuration: bonded contributions to datanets."""
+        return self._at("DatanetCuration")
+
+    @cached_property
+    def arbiter(self) -> Contract:
+        """GovernedArbiter: decides appeals against curators."""
+        return self._at("GovernedArbiter")
 
     @cached_property
     def token_domain(self) -> dict[str, Any]:

@@ -30,6 +30,8 @@ _ARGUMENTS = {
     "proofs": "DisputeProofs",
     "intake": "DisputeIntake",
     "rulings": "DisputeRulings",
+    "arbiter": "GovernedArbiter",
+    "curation": "DatanetCuration",
 }
 
 

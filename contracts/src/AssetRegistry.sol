@@ -138,6 +138,11 @@ contract AssetRegistry is IAssetRegistry, ERC721 {
     }
 
     /// @inheritdoc IAssetRegistry
+    function kindOf(uint256 assetId) external view returns (uint8) {
+        return _assets[assetId].kind;
+    }
+
+    /// @inheritdoc IAssetRegistry
     function depthOf(uint256 assetId) external view returns (uint8) {
         return _depths[assetId];
     }

@@ -66,6 +66,8 @@ contract AssetRegistryTest is Test {
         assertEq(assets.ownerOf(adapter), alice);
         assertEq(assets.tokenURI(adapter), "ipfs://adapter");
         assertEq(assets.depthOf(adapter), 2);
+        assertEq(assets.kindOf(adapter), 3);
+        assertEq(assets.kindOf(9), 0);
         assertEq(assets.versionOf(adapter, keccak256("adapter")), 1);
         assertEq(assets.versionOf(data, keccak256("adapter")), 0);
     }

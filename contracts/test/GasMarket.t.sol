@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import { Authorization } from "src/interfaces/ILicenseMarket.sol";
+import { CurationWorld } from "./utils/CurationWorld.sol";
 import { MarketWorld } from "./utils/MarketWorld.sol";
 
 /// @title Full transactions of registry and market, intrinsic gas and calldata included.
@@ -90,5 +91,31 @@ contract MarketGasTest is MarketWorld {
             vm.sign(secret, keccak256(abi.encodePacked("\x19\x01", token.DOMAIN_SEPARATOR(), consent)));
         market.buyWithAuthorization(offerId, payer, a);
         vm.snapshotGasLastCall("market", "buyWithAuthorization");
+    }
+}
+
+contract CurationGasTest is CurationWorld {
+    function test_gas_curation() public {
+        _accept(_contribute(ann, "first"));
+        uint256 id = _contribute(ann, "row");
+        vm.snapshotGasLastCall("curation", "contribute");
+        _accept(id);
+        vm.snapshotGasLastCall("curation", "accept");
+        id = _contribute(ann, "bad row");
+        _reject(id);
+        vm.snapshotGasLastCall("curation", "reject");
+        vm.prank(ann);
+        curation.appeal(id, 0);
+        vm.snapshotGasLastCall("curation", "appeal");
+        vm.prank(governor);
+        arbiter.rule(1, true);
+        vm.snapshotGasLastCall("curation", "rule, accepted");
+        id = _contribute(ann, "silence");
+        vm.warp(block.timestamp + PERIOD + 1);
+        curation.settle(id);
+        vm.snapshotGasLastCall("curation", "settle, bond back");
+        vm.prank(owner);
+        curation.seal(datanet, keccak256("empty"));
+        vm.snapshotGasLastCall("curation", "seal, three contributions");
     }
 }

@@ -98,6 +98,9 @@ interface IAssetRegistry {
         view
         returns (uint256[] memory parents, uint256[] memory bps);
 
+    /// @notice The asset's kind; 0 when unknown.
+    function kindOf(uint256 assetId) external view returns (uint8);
+
     /// @notice Length of the longest lineage path to the asset; 1 without parents.
     function depthOf(uint256 assetId) external view returns (uint8);
 }

@@ -71,7 +71,7 @@ contract MarketHandler is MarketWorld {
     }
 
     function renew(uint256 id) external {
-        id = _licence(id);
+        id = _licence(id, false);
         uint256 price = market.offerOf(market.licence(id).offerId).price;
         vm.prank(buyer);
         market.renew(id, price);
@@ -79,23 +79,23 @@ contract MarketHandler is MarketWorld {
     }
 
     function transfer(uint256 id) external {
-        id = _licence(id);
+        id = _licence(id, false);
         address holder = market.licence(id).holder;
         vm.prank(holder);
         market.transfer(id, holder == buyer ? stranger : buyer);
     }
 
     function grant(uint256 id) external {
-        id = _licence(id);
+        id = _licence(id, true);
         vm.prank(assets.ownerOf(market.offerOf(market.licence(id).offerId).assetId));
         market.grantKey(id, "key");
     }
 
     function refund(uint256 id, bool decline) external {
-        id = _licence(id);
+        id = _licence(id, true);
         Licence memory l = market.licence(id);
-        if (decline) vm.prank(assets.ownerOf(market.offerOf(l.offerId).assetId));
         uint256 before = token.balanceOf(l.payer);
+        if (decline) vm.prank(assets.ownerOf(market.offerOf(l.offerId).assetId));
         market.refund(id);
         assertEq(token.balanceOf(l.payer) - before, l.held, "the payer gets the whole price back");
         paidIn -= l.held;
@@ -138,8 +138,17 @@ contract MarketHandler is MarketWorld {
         return _assets[dice % _assets.length];
     }
 
-    function _licence(uint256 dice) private view returns (uint256) {
-        return bound(dice, 1, market.licenceCount());
+    /// @dev A licence whose key is awaited, or one that is not, from a random place on.
+    function _licence(uint256 dice, bool awaited) private view returns (uint256) {
+        uint256 count = market.licenceCount();
+        uint256 id = bound(dice, 1, count);
+        for (uint256 i; i < count; ++i) {
+            uint256 other = 1 + (id + i) % count;
+            try market.licence(other) returns (Licence memory l) {
+                if ((l.expiresAt == 0) == awaited) return other;
+            } catch { } // refunded
+        }
+        return id;
     }
 
     /// @dev What owners and treasury were paid so far.
@@ -208,7 +217,7 @@ contract MarketInvariants is Test {
     /// @dev The invariants are worth what the handlers reach.
     function test_handlersReachEverything() public {
         uint256 reached;
-        for (uint256 seed; seed < 300; ++seed) {
+        for (uint256 seed; seed < 150; ++seed) {
             uint256 d = uint256(keccak256(abi.encode(seed)));
             try handler.register(d, d >> 8, d >> 16, uint16(d)) {
                 reached |= 1;
@@ -225,9 +234,11 @@ contract MarketInvariants is Test {
             try handler.transfer(d >> 3) {
                 reached |= 16;
             } catch { }
-            try handler.grant(d >> 4) {
-                reached |= 32;
-            } catch { }
+            if (d % 3 == 0) {
+                try handler.grant(d >> 4) {
+                    reached |= 32;
+                } catch { }
+            }
             try handler.refund(d >> 5, d % 2 == 0) {
                 reached |= 64;
             } catch { }

@@ -5,7 +5,9 @@ import { Test } from "forge-std/Test.sol";
 import { ActionLog } from "src/ActionLog.sol";
 import { AgentRegistry } from "src/AgentRegistry.sol";
 import { AssetRegistry } from "src/AssetRegistry.sol";
+import { DatanetCuration } from "src/DatanetCuration.sol";
 import { Disputes } from "src/Disputes.sol";
+import { GovernedArbiter } from "src/GovernedArbiter.sol";
 import { DisputeIntake } from "src/disputes/DisputeIntake.sol";
 import { DisputeProofs } from "src/disputes/DisputeProofs.sol";
 import { DisputeRulings } from "src/disputes/DisputeRulings.sol";
@@ -37,6 +39,8 @@ abstract contract World is Test {
     Disputes internal disputes;
     ValidationRegistry internal validations;
     LicenseMarket internal market;
+    GovernedArbiter internal arbiter;
+    DatanetCuration internal curation;
     ReputationRegistry internal reputation;
 
     address internal governor = makeAddr("governor");
@@ -91,6 +95,10 @@ abstract contract World is Test {
         validations = new ValidationRegistry(agents, address(disputes));
         market = new LicenseMarket(token, parameters, assets, treasury);
         reputation = new ReputationRegistry(agents);
+        address curationAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        arbiter = new GovernedArbiter(governor, DatanetCuration(curationAt));
+        curation = new DatanetCuration(token, parameters, assets, arbiter);
+        assertEq(address(curation), curationAt, "curation address");
         assertEq(address(actionLog), logAt, "log address");
         assertEq(address(disputes), disputesAt, "disputes address");
     }

@@ -8,6 +8,7 @@ from ._contracts import CONTRACTS, Contracts, Deployment
 from ._deploy import deploy
 from ._devnet import DEVNET_CHAIN_ID, Devnet
 from ._reverts import decode_revert
+from ._review import Review, reviewed
 from ._sending import Receipt
 from ._signing import Authorization, Signer, load_signer, sign_authorization, sign_permit, token_domain
 
@@ -21,12 +22,14 @@ __all__ = [
     "Deployment",
     "Devnet",
     "Receipt",
+    "Review",
     "Signer",
     "artifact",
     "artifact_names",
     "decode_revert",
     "deploy",
     "load_signer",
+    "reviewed",
     "sign_authorization",
     "sign_permit",
     "token_domain",

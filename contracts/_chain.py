@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ChainError, UserError
 from ._provider import open_provider
 from ._reverts import name_of, reason_of, translated, web3_errors
+from ._review import Review
 from ._sending import Receipt, Sender
 from ._signing import Signer
 
@@ -32,6 +33,8 @@ class Chain:
     def __init__(self, w3: Web3, rpc_url: str, chain_id: int, timeout: float) -> None:
         self.w3, self.rpc_url, self.chain_id, self.timeout = w3, rpc_url, chain_id, timeout
         self._sender = Sender(w3, rpc_url, chain_id, timeout)
+        self.review: Review | None = None
+        """Told of every contract call before it is signed, see :func:`reviewed`."""
 
     def __repr__(self) -> str:
         return f"Chain({self.rpc_url!r}, chain_id={self.chain_id})"
@@ -79,6 +82,14 @@ class Chain:
         ``chain.pending`` means that the transaction ``tx`` may still be mined: look it up before sending
         anything again. ``chain.replaced`` means that another program used the nonce.
         """
+        if self.review is None:
+            return self._send(fn, signer, value, gas)
+        self.review.before(fn, signer, value)
+        receipt = self._send(fn, signer, value, gas)
+        self.review.sent(receipt)
+        return receipt
+
+    def _send(self, fn: Any, signer: Signer, value: int, gas: int | None) -> Receipt:
         base = {"from": signer.address, "value": value}
         given = gas
         if gas is None:

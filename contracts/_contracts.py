@@ -35,6 +35,7 @@ CONTRACTS = (
     "ReputationRegistry",
     "GovernedArbiter",
     "DatanetCuration",
+    "DelegationPool",
 )
 """Every deployed contract, in the order of deployment."""
 
@@ -152,6 +153,11 @@ class Contracts:
     def vault(self) -> Contract:
         """StakeVault."""
         return self._at("StakeVault")
+
+    @cached_property
+    def delegations(self) -> Contract:
+        """DelegationPool."""
+        return self._at("DelegationPool")
 
     @cached_property
     def pool(self) -> Contract:

@@ -23,6 +23,7 @@ _ARGUMENTS = {
     "agents": "AgentRegistry",
     "assets": "AssetRegistry",
     "vault": "StakeVault",
+    "delegations": "DelegationPool",
     "rewardPool": "RewardPool",
     "actionLog": "ActionLog",
     "observer": "ActionLog",

@@ -5,7 +5,7 @@ The pure parts import nothing heavy; everything that talks to a chain or a store
 
 from __future__ import annotations
 
-from ._agents import Agent, Agents, Epoch
+from ._agents import Agent, Agents, Epoch, WalletConsent
 from ._assets import Asset, AssetKind, Assets
 from ._batch import Batch, BatchEntry, Payout, RecordProof
 from ._blocks import MAX_BLOCK, Encoded, Getter
@@ -65,8 +65,10 @@ from ._record import (
     recover,
     sign_digest,
 )
+from ._reputation import Feedback, FeedbackResponse, Reputation, Summary, fixed_point, summarise
 from ._royalties import flow_income, split_income
 from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
+from ._validations import Validation, Validations, validation_key
 from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
 
 __all__ = [
@@ -90,6 +92,8 @@ __all__ = [
     "Due",
     "Encoded",
     "Epoch",
+    "Feedback",
+    "FeedbackResponse",
     "Finish",
     "FixedShare",
     "Generation",
@@ -106,6 +110,7 @@ __all__ = [
     "Payout",
     "RecordProof",
     "ReplayClass",
+    "Reputation",
     "RetrievalStep",
     "Sampling",
     "SeedSource",
@@ -117,9 +122,13 @@ __all__ = [
     "StepLeaf",
     "SubActionStep",
     "SumTree",
+    "Summary",
     "Ticket",
     "TokenLeaf",
     "ToolCallStep",
+    "Validation",
+    "Validations",
+    "WalletConsent",
     "authorization_nonce",
     "cid_bytes",
     "cid_from_bytes",
@@ -137,6 +146,7 @@ __all__ = [
     "encode",
     "evidence_hash",
     "export_car",
+    "fixed_point",
     "fixed_split_leaf",
     "flow_income",
     "import_car",
@@ -155,6 +165,8 @@ __all__ = [
     "split_income",
     "step_seed",
     "steps_tree",
+    "summarise",
+    "validation_key",
     "value_hash",
     "verify_proof",
     "verify_sum_proof",

@@ -5,13 +5,15 @@ Source: https://eips.ethereum.org/EIPS/eip-8004
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError, ContentError, UserError
-from ._cid import cid_from_digest, digest_of, normalise_cid
+from ._cid import cid_from_digest, digest_of
+from ._documents import put_document, read_document, registry_of
+from ._eip712 import HashSigner, Struct, struct_types
+from ._keccak import keccak
 from ._manifest import Manifest
 from ._record import Domain
 from .store import ContentStore
@@ -19,14 +21,18 @@ from .store import ContentStore
 if TYPE_CHECKING:
     from ..contracts import Chain, Contracts, Signer
 
-__all__ = ["Agent", "Agents", "Epoch", "read_epoch"]
+__all__ = ["Agent", "Agents", "Epoch", "WalletConsent", "read_epoch"]
+
+CONSENT_SECONDS = 240
+"""How long a wallet's consent is valid. The registry refuses more than five minutes; clocks differ."""
 
 _REGISTRATION = "https://eips.ethereum.org/EIPS/eip-8004#registration-v1"
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A registered agent. ``registration`` is its ERC-8004 file when it lies in the content store, else None."""
+    """A registered agent. ``wallet`` is the zero address when unset; ``registration`` is its ERC-8004 file when it can be
+    read (from the content store, or on-chain as a data: URI), else None."""
 
     agent_id: int
     owner: str
@@ -34,6 +40,35 @@ class Agent:
     uri: str
     escrow: str
     registration: dict[str, Any] | None
+
+    def is_named_in_file(self, registry: str) -> bool:
+        """Whether the registration file says that it is this agent's; ``registry`` as ``eip155:<chain>:<address>``.
+
+        A file that does not may be another agent's, copied.
+        """
+        listed = (self.registration or {}).get("registrations")
+        return isinstance(listed, list) and any(
+            isinstance(one, dict)
+            and one.get("agentId") == self.agent_id
+            and str(one.get("agentRegistry")).lower() == registry.lower()
+            for one in listed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WalletConsent(Struct):
+    """What a wallet signs to act for an agent of ``owner``, until ``deadline`` (unix seconds)."""
+
+    agent_id: int
+    new_wallet: str
+    owner: str
+    deadline: int
+
+    _NAME = "AgentWalletSet"
+    _TYPES = struct_types(agent_id="uint256", new_wallet="address", owner="address", deadline="uint256")
+
+    def __post_init__(self) -> None:
+        self._check()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +107,17 @@ class Agents:
         """The EIP-712 domain of this chain's records and tickets."""
         return Domain(self.chain.chain_id, self._contracts.address("ActionLog"))
 
+    @property
+    def wallet_domain(self) -> Domain:
+        """The EIP-712 domain of this chain's wallet consents, as ERC-8004's reference contracts name it."""
+        address = self._contracts.address("AgentRegistry")
+        return Domain(self.chain.chain_id, address, "ERC8004IdentityRegistry")
+
+    @property
+    def registry(self) -> str:
+        """This chain's identity registry: ``eip155:<chain id>:<address>``."""
+        return registry_of(self._contracts)
+
     def register(
         self,
         signer: Signer,
@@ -85,14 +131,12 @@ class Agents:
         """Register an agent owned by ``signer`` and return its id.
 
         Its ERC-8004 registration file is put into the content store; ``services`` are the file's
-        ``{"name", "endpoint", "version"}`` entries. The file names the agent's id, so it takes a second
+        ``{"name", "endpoint", "version"}`` entries (the version may be left out). The file names the agent's id, so it takes a second
         transaction; when that one fails the agent exists, and :meth:`describe` completes it.
         """
-        if not name.strip():
-            raise UserError("An agent needs a name")
         registry = self._contracts.agents
         file = _registration(name, description, image, services, x402, [])
-        receipt = self.chain.send(registry.functions.register(self._put(file)), signer)
+        receipt = self.chain.send(registry.functions.register(put_document(self._store, file)), signer)
         agent_id = int(receipt.event(registry.events.Registered)["agentId"])
         self.describe(signer, agent_id, name, description, image=image, services=services, x402=x402)
         return agent_id
@@ -109,20 +153,42 @@ class Agents:
         x402: bool = True,
     ) -> str:
         """Replace an agent's registration file. Returns its CID."""
-        place = f"eip155:{self.chain.chain_id}:{self._contracts.address('AgentRegistry')}"
-        entry = {"agentId": agent_id, "agentRegistry": place}
-        uri = self._put(_registration(name, description, image, services, x402, [entry]))
+        entry = {"agentId": agent_id, "agentRegistry": self.registry}
+        uri = put_document(self._store, _registration(name, description, image, services, x402, [entry]))
         self.chain.send(self._contracts.agents.functions.setAgentURI(agent_id, uri), signer)
         return uri.removeprefix("ipfs://")
+
+    def wallet_consent(self, wallet: HashSigner, agent_id: int) -> tuple[WalletConsent, bytes]:
+        """``wallet``'s consent to act for the agent under its present owner, and its signature; valid for four minutes
+        of the chain's clock."""
+        owner = str(self._call(self._contracts.agents.functions.ownerOf(agent_id), agent_id))
+        consent = WalletConsent(agent_id, str(wallet.address), owner, self.chain.now() + CONSENT_SECONDS)
+        return consent, consent.sign(wallet, self.wallet_domain)
+
+    def set_wallet(self, signer: Signer, consent: WalletConsent, signature: bytes) -> None:
+        """Make the consenting wallet the agent's; ``signer`` is its owner or approved. Contract wallets consent by ERC-1271:
+        ``signature`` is then whatever they accept. A transfer of the agent clears its wallet."""
+        call = self._contracts.agents.functions.setAgentWallet(
+            consent.agent_id, consent.new_wallet, consent.deadline, signature
+        )
+        self.chain.send(call, signer)
+
+    def unset_wallet(self, signer: Signer, agent_id: int) -> None:
+        """Leave the agent without a wallet."""
+        self.chain.send(self._contracts.agents.functions.unsetAgentWallet(agent_id), signer)
 
     def get(self, agent_id: int) -> Agent:
         """The agent. Raises ``UserError`` when there is none."""
         functions = self._contracts.agents.functions
+        owner = self._call(functions.ownerOf(agent_id), agent_id)
+        uri = str(self._call(functions.tokenURI(agent_id), agent_id))
+        wallet = self.chain.call(functions.getAgentWallet(agent_id))
+        escrow = self.chain.call(self._contracts.pool.functions.escrowOf(agent_id))
+        return Agent(agent_id, str(owner), str(wallet), uri, str(escrow), self._read(uri))
+
+    def _call(self, call: Any, agent_id: int) -> Any:
         try:
-            owner = self.chain.call(functions.ownerOf(agent_id))
-            uri = str(self.chain.call(functions.tokenURI(agent_id)))
-            wallet = self.chain.call(functions.getAgentWallet(agent_id))
-            escrow = self.chain.call(self._contracts.pool.functions.escrowOf(agent_id))
+            return self.chain.call(call)
         except ChainError as error:
             if error.revert is None or not error.revert.startswith("ERC721NonexistentToken"):
                 raise
@@ -131,7 +197,6 @@ class Agents:
                 fix="register it, or correct the id",
                 code="user.agent.unknown",
             ) from None
-        return Agent(agent_id, str(owner), str(wallet), uri, str(escrow), self._read(uri))
 
     def open_epoch(self, signer: Signer, agent_id: int, record_key: str, manifest: Manifest) -> int:
         """Store ``manifest`` and open an epoch under it; ``record_key`` is the address that signs records.
@@ -170,20 +235,14 @@ class Agents:
             )
         return manifest
 
-    def _put(self, file: dict[str, Any]) -> str:
-        return "ipfs://" + self._store.put(json.dumps(file, indent=2, ensure_ascii=False).encode(), "raw")
-
     def _read(self, uri: str) -> dict[str, Any] | None:
-        if not uri.startswith("ipfs://"):
-            return None
         try:
-            cid = normalise_cid(uri.removeprefix("ipfs://"))
-            if not self._store.has(cid):
-                return None
-            file = json.loads(self._store.get(cid))
-        except (UserError, ValueError):
+            return read_document(self._store, uri)
+        except ContentError:
             return None
-        return file if isinstance(file, dict) else None
+
+
+WalletConsent._TYPE_HASH = keccak(WalletConsent.type_string().encode())
 
 
 def read_epoch(contracts: Contracts, agent_id: int, number: int) -> Epoch | None:
@@ -214,6 +273,11 @@ def _registration(
     x402: bool,
     registrations: list[dict[str, Any]],
 ) -> dict[str, Any]:
+    if not name.strip():
+        raise UserError("An agent needs a name")
+    for service in services:
+        if not service.get("name") or not service.get("endpoint"):
+            raise UserError(f"{dict(service)} is no service", fix="give it a name and an endpoint")
     return {
         "type": _REGISTRATION,
         "name": name,
@@ -223,5 +287,5 @@ def _registration(
         "x402Support": x402,
         "active": True,
         "registrations": registrations,
-        "supportedTrust": ["crypto-economic"],
+        "supportedTrust": ["reputation", "crypto-economic"],
     }

@@ -14,6 +14,8 @@ from ..settings import Settings, get_settings
 from ._agents import Agents
 from ._assets import Assets
 from ._ledger import Ledger
+from ._reputation import Reputation
+from ._validations import Validations
 from .store import ContentStore, open_store
 
 __all__ = ["Connection"]
@@ -38,6 +40,8 @@ class Connection:
         self.signer = signer
         self.assets = Assets(contracts)
         self.agents = Agents(contracts, store)
+        self.reputation = Reputation(contracts, store)
+        self.validations = Validations(contracts, store)
         self.ledger = Ledger(contracts, signer)
 
     @classmethod

@@ -18,7 +18,7 @@ __all__ = ["Domain", "HashSigner", "Struct", "recover", "sign_digest", "struct_t
 
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
-_NAME, _VERSION = keccak(b"OpenLedger"), keccak(b"1")
+_VERSION = keccak(b"1")
 
 
 class HashSigner(Protocol):
@@ -32,13 +32,14 @@ class HashSigner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """The EIP-712 domain "OpenLedger" version "1" of one ``ActionLog``."""
+    """An EIP-712 domain of version "1"; by default "OpenLedger", that of one ``ActionLog``."""
 
     chain_id: int
     verifying_contract: str
+    name: str = "OpenLedger"
 
     def separator(self) -> bytes:
-        return _separator(self.chain_id, self.verifying_contract)
+        return _separator(self.chain_id, self.verifying_contract, self.name)
 
     def digest(self, struct_hash: bytes) -> bytes:
         """What is signed: keccak(0x1901 ++ separator ++ struct hash)."""
@@ -46,8 +47,8 @@ class Domain:
 
 
 @lru_cache(maxsize=64)
-def _separator(chain_id: int, contract: str) -> bytes:
-    return keccak(_DOMAIN_TYPE + _NAME + _VERSION + word(chain_id) + address_word(contract))
+def _separator(chain_id: int, contract: str, name: str) -> bytes:
+    return keccak(_DOMAIN_TYPE + keccak(name.encode()) + _VERSION + word(chain_id) + address_word(contract))
 
 
 class Struct:

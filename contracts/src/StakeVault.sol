@@ -6,6 +6,7 @@ import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { IActionLog } from "./interfaces/IActionLog.sol";
 import { IAgentRegistry } from "./interfaces/IAgentRegistry.sol";
+import { IDelegationPool } from "./interfaces/IDelegationPool.sol";
 import { IOpenToken } from "./interfaces/IOpenToken.sol";
 import { IParameters } from "./interfaces/IParameters.sol";
 import { Exit, IStakeVault, Position } from "./interfaces/IStakeVault.sol";
@@ -27,6 +28,8 @@ contract StakeVault is IStakeVault, JurorPool {
     IAgentRegistry public immutable agents;
     /// @notice Told what backs an agent's anchors.
     IActionLog public immutable actionLog;
+    /// @notice Slashed after an operator's own stake.
+    IDelegationPool public immutable delegations;
 
     mapping(uint256 agentId => mapping(address staker => Position)) private _positions;
     mapping(uint256 agentId => mapping(address staker => Exit[])) private _exits;
@@ -37,10 +40,12 @@ contract StakeVault is IStakeVault, JurorPool {
         IAgentRegistry agents_,
         IParameters parameters_,
         IActionLog actionLog_,
-        address disputes_
+        address disputes_,
+        IDelegationPool delegations_
     ) JurorPool(token_, parameters_, disputes_) {
         agents = agents_;
         actionLog = actionLog_;
+        delegations = delegations_;
     }
 
     /// @inheritdoc IStakeVault
@@ -124,15 +129,19 @@ contract StakeVault is IStakeVault, JurorPool {
         returns (uint256 taken)
     {
         Position storage p = _positions[agentId][staker];
-        taken = Math.min(amount, _total(p));
-        if (taken == 0) return 0;
-        uint256 fromActive = Math.min(taken, p.active);
+        uint256 own = Math.min(amount, _total(p));
+        if (own == 0) return 0;
+        uint256 fromActive = Math.min(own, p.active);
         p.active -= uint128(fromActive);
-        _slashExits(agentId, staker, taken - fromActive);
-        p.pending -= uint128(taken - fromActive);
-        emit StakeSlashed(agentId, staker, taken);
+        _slashExits(agentId, staker, own - fromActive);
+        p.pending -= uint128(own - fromActive);
+        emit StakeSlashed(agentId, staker, own);
         _tell(agentId, staker);
-        token.safeTransfer(msg.sender, taken);
+        token.safeTransfer(msg.sender, own);
+        if (amount == own) return own;
+        // no more than the operator loses: at most half of it all comes back to a challenger and a client, who may
+        // be the operator
+        return own + delegations.slash(agentId, staker, Math.min(amount - own, own), msg.sender);
     }
 
     /// @inheritdoc IStakeVault

@@ -98,6 +98,7 @@ interface IStakeVault is IJurorPool {
     event StakeWithdrawn(uint256 indexed agentId, address indexed staker, uint256 amount);
     event StakeEncumbered(uint256 indexed agentId, address indexed staker, uint256 amount);
     event StakeReleased(uint256 indexed agentId, address indexed staker, uint256 amount);
+    /// @notice The staker lost this; {IDelegationPool-DelegationSlashed} says what its delegators did.
     event StakeSlashed(uint256 indexed agentId, address indexed staker, uint256 amount);
 
     /// @notice Adds `amount` wei from the caller to the self-stake of the agent's current owner.
@@ -116,7 +117,10 @@ interface IStakeVault is IJurorPool {
     /// @notice Gives up `amount` of claims. Disputes only.
     function release(uint256 agentId, address staker, uint256 amount) external;
 
-    /// @notice Takes up to `amount` of a position, active stake first, to the caller. Disputes only.
+    /// @notice Takes up to `amount` to the caller: of a position, active stake first, then of the delegations behind
+    /// it. Those lose no more than the position does by the same call: else an operator with little stake could have
+    /// its delegators slashed for the challenger's share. Disputes only.
+    /// @return taken from both together.
     function slash(uint256 agentId, address staker, uint256 amount) external returns (uint256 taken);
 
     /// @notice Active self-stake of the agent's current owner.

@@ -6,6 +6,7 @@ import { ActionLog } from "src/ActionLog.sol";
 import { AgentRegistry } from "src/AgentRegistry.sol";
 import { AssetRegistry } from "src/AssetRegistry.sol";
 import { DatanetCuration } from "src/DatanetCuration.sol";
+import { DelegationPool } from "src/DelegationPool.sol";
 import { Disputes } from "src/Disputes.sol";
 import { GovernedArbiter } from "src/GovernedArbiter.sol";
 import { DisputeIntake } from "src/disputes/DisputeIntake.sol";
@@ -19,6 +20,7 @@ import { RewardPool } from "src/RewardPool.sol";
 import { StakeVault } from "src/StakeVault.sol";
 import { ValidationRegistry } from "src/ValidationRegistry.sol";
 import { IActionLog } from "src/interfaces/IActionLog.sol";
+import { IDelegationPool } from "src/interfaces/IDelegationPool.sol";
 import { IAgentObserver } from "src/interfaces/IAgentRegistry.sol";
 import { Param } from "src/types/Param.sol";
 import { ActionRecord, AnchorCall, BatchHeader, SumNode } from "src/types/Records.sol";
@@ -34,6 +36,7 @@ abstract contract World is Test {
     AgentRegistry internal agents;
     AssetRegistry internal assets;
     StakeVault internal vault;
+    DelegationPool internal delegations;
     RewardPool internal pool;
     ActionLog internal actionLog;
     Disputes internal disputes;
@@ -81,11 +84,14 @@ abstract contract World is Test {
         uint256 n = vm.getNonce(address(this));
         address logAt = vm.computeCreateAddress(address(this), n + 6);
         address disputesAt = vm.computeCreateAddress(address(this), n + 10);
+        address delegationsAt = vm.computeCreateAddress(address(this), n + 16);
         token = new OpenToken();
         parameters = new Parameters(governor);
         agents = new AgentRegistry(IAgentObserver(logAt));
         assets = new AssetRegistry(parameters);
-        vault = new StakeVault(token, agents, parameters, IActionLog(logAt), disputesAt);
+        vault = new StakeVault(
+            token, agents, parameters, IActionLog(logAt), disputesAt, IDelegationPool(delegationsAt)
+        );
         pool = new RewardPool(token, parameters, IActionLog(logAt), treasury, disputesAt);
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
         address proofs = address(new DisputeProofs(token, parameters, vault, actionLog, pool, assets));
@@ -99,8 +105,10 @@ abstract contract World is Test {
         arbiter = new GovernedArbiter(governor, DatanetCuration(curationAt));
         curation = new DatanetCuration(token, parameters, assets, arbiter);
         assertEq(address(curation), curationAt, "curation address");
+        delegations = new DelegationPool(token, agents, parameters, address(vault));
         assertEq(address(actionLog), logAt, "log address");
         assertEq(address(disputes), disputesAt, "disputes address");
+        assertEq(address(delegations), delegationsAt, "delegations address");
     }
 
     function _fund(address account, uint256 amount) internal {
@@ -108,6 +116,7 @@ abstract contract World is Test {
         vm.startPrank(account);
         token.deposit{ value: amount }();
         token.approve(address(vault), type(uint256).max);
+        token.approve(address(delegations), type(uint256).max);
         token.approve(address(disputes), type(uint256).max);
         vm.stopPrank();
     }

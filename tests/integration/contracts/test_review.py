@@ -1,0 +1,85 @@
+"""Transactions explained before they are signed, and trial runs that send none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from openledger.contracts import Contracts, Devnet, reviewed
+from openledger.errors import ChainError
+
+
+def test_every_transaction_is_explained_before_it_is_sent(
+    contracts: Contracts, devnet: Devnet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain, signer = contracts.chain, devnet.accounts[7]
+    spender = contracts.address("StakeVault")
+    with reviewed(contracts, "Wraps 5 wei and lets the vault take them.") as review:
+        before = capsys.readouterr().out
+        chain.send(contracts.token.functions.deposit(), signer, value=5)
+        chain.send(contracts.token.functions.approve(spender, value=5), signer)
+        review.done("wrapped", amount=5)
+    assert before.strip() == "Wraps 5 wei and lets the vault take them."
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "signs     OpenToken.deposit()"
+    assert lines[1] == f"as        {signer.address}, to {contracts.address('OpenToken')}"
+    assert lines[2] == "pays      5e-18 OPEN of its native coin"
+    assert lines[3].startswith("mined     0x")
+    assert lines[4] == f"signs     OpenToken.approve(spender={spender}, value=5)"
+    assert lines[-1] == "wrapped"
+    # outside the block nothing is said
+    chain.send(contracts.token.functions.approve(spender, 0), signer)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_dry_run_ends_at_the_first_transaction_and_changes_nothing(
+    contracts: Contracts, devnet: Devnet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain, signer = contracts.chain, devnet.accounts[7]
+    sent = chain.w3.eth.get_transaction_count(signer.address)
+    with reviewed(contracts, "Wraps 5 wei.", dry_run=True) as review:
+        chain.send(contracts.token.functions.deposit(), signer, value=5)
+        pytest.fail("the block went on")
+    assert chain.w3.eth.get_transaction_count(signer.address) == sent
+    assert "dry run: it would succeed with about" in capsys.readouterr().out
+    assert len(review.calls) == 1
+    assert chain.review is None
+
+
+def test_a_dry_run_names_the_revert(contracts: Contracts, devnet: Devnet) -> None:
+    chain, signer = contracts.chain, devnet.accounts[7]
+    call: Callable[..., object] = contracts.agents.functions.setAgentURI
+    with (
+        pytest.raises(ChainError, match="ERC721NonexistentToken") as caught,
+        reviewed(contracts, "Describes.", dry_run=True),
+    ):
+        chain.send(call(10**9, "ipfs://x"), signer)
+    assert caught.value.tx is None
+    assert chain.review is None
+
+
+def test_json_keeps_stdout_for_the_result(
+    contracts: Contracts, devnet: Devnet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain, signer = contracts.chain, devnet.accounts[7]
+    register = contracts.agents.get_function_by_signature("register(string,(string,bytes)[])")
+    with reviewed(contracts, "Registers.", as_json=True) as review:
+        receipt = chain.send(register("ipfs://" + "x" * 200, [("name", b"\x01")]), signer)
+        review.done("registered", agent=1)
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert result["agent"] == 1
+    assert result["says"] == "Registers."
+    [call] = result["calls"]
+    assert (call["contract"], call["function"], call["value"]) == ("AgentRegistry", "register", "0")
+    assert call["arguments"] == {"agentURI": "ipfs://" + "x" * 200, "metadata": [["name", "0x01"]]}
+    assert call["transaction"] == receipt.tx
+    assert "Registers." in captured.err
+    assert "x" * 100 not in captured.err, "long arguments are cut where people read them"
+    with reviewed(contracts, "Registers.", as_json=True, dry_run=True):
+        chain.send(contracts.agents.get_function_by_signature("register()")(), signer)
+    result = json.loads(capsys.readouterr().out)
+    assert result["dryRun"] is True
+    assert result["calls"][0]["gas"] > 50_000

@@ -161,7 +161,7 @@ def deploy_agent(
         Lineage(connection.assets),
         treasury=connection.ledger.treasury,
         operator=owner,
-        stakers=lambda: {owner: connection.ledger.stake_of(agent_id)},
+        stakers=lambda: connection.ledger.stakers_of(agent_id, owner),
         fixed=registered.manifest.fixed,
         audits=connection.contracts.address("Disputes"),
         cut=lambda epoch: connection.ledger.cut(agent_id, epoch),

@@ -8,6 +8,7 @@ import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { Escrow } from "./Escrow.sol";
 import { IActionLog } from "./interfaces/IActionLog.sol";
 import { IAgentRegistry } from "./interfaces/IAgentRegistry.sol";
+import { IDelegationPool } from "./interfaces/IDelegationPool.sol";
 import { IOpenToken } from "./interfaces/IOpenToken.sol";
 import { IParameters } from "./interfaces/IParameters.sol";
 import { IRewardPool } from "./interfaces/IRewardPool.sol";
@@ -41,6 +42,8 @@ contract RewardPool is IRewardPool {
     address public immutable treasury;
     /// @notice Credited with the audit share: the Disputes contract, which pays random audits from it.
     address public immutable disputes;
+    /// @notice Payouts to this account are rewards of those who delegate to the batch's operator.
+    IDelegationPool public immutable delegations;
     bytes32 private immutable _escrowCodeHash;
 
     mapping(bytes32 headerHash => Batch) private _batches;
@@ -53,13 +56,16 @@ contract RewardPool is IRewardPool {
         IParameters parameters_,
         IActionLog actionLog_,
         address treasury_,
-        address disputes_
+        address disputes_,
+        IDelegationPool delegations_
     ) {
         token = token_;
         parameters = parameters_;
         actionLog = actionLog_;
         treasury = treasury_;
         disputes = disputes_;
+        delegations = delegations_;
+        token_.approve(address(delegations_), type(uint256).max);
         _escrowCodeHash = EscrowAddress.codeHash(address(token_));
     }
 
@@ -85,7 +91,8 @@ contract RewardPool is IRewardPool {
         SumNode[] calldata proof
     ) external {
         _claim(header, Records.headerHash(header), index, account, amount, proof);
-        _pay(account, amount);
+        if (account == address(delegations)) _reward(header, amount);
+        else _pay(account, amount);
     }
 
     /// @inheritdoc IRewardPool
@@ -95,6 +102,10 @@ contract RewardPool is IRewardPool {
         for (uint256 i; i < claims.length; ++i) {
             Claim calldata c = claims[i];
             _claim(header, hash, c.index, c.account, c.amount, c.proof);
+            if (c.account == address(delegations)) {
+                _reward(header, c.amount);
+                continue;
+            }
             uint256 due = _credits[c.account] + c.amount;
             _credits[c.account] = due;
             emit Credited(c.account, c.amount);
@@ -190,6 +201,13 @@ contract RewardPool is IRewardPool {
         _claimed[hash].set(index);
         batch.remaining -= uint128(amount);
         emit Claimed(hash, index, account, amount);
+    }
+
+    /// @dev Shared by the delegations to whoever answered for the batch's epoch.
+    function _reward(BatchHeader calldata header, uint256 amount) private {
+        if (amount == 0) return;
+        address operator = actionLog.epochOf(header.agentId, header.epoch).operator;
+        delegations.addReward(header.agentId, operator, amount);
     }
 
     function _pay(address account, uint256 amount) private {

@@ -151,6 +151,37 @@ contract RewardPoolTest is World {
         pool.claimMany(small, _claims(payouts));
     }
 
+    function test_claim_payoutsToDelegationsAreTheirRewards() public {
+        vm.prank(stranger);
+        delegations.delegate(agentId, operator, 10 ether);
+        skip(2 days);
+        ActionRecord[] memory records = new ActionRecord[](1);
+        records[0] = _record(0, 1 ether);
+        Payout[] memory payouts = new Payout[](2);
+        payouts[0] = Payout(address(delegations), 0.5 ether);
+        payouts[1] = Payout(app, _net(1 ether) - 0.5 ether);
+        BatchHeader memory h = _header(records, payouts);
+        _pay(1 ether);
+        _anchor(h);
+        // the seller's delegators earned it, whoever owns the agent meanwhile
+        vm.prank(operator);
+        agents.transferFrom(operator, client, agentId);
+        _passWindow();
+        uint256 snapshot = vm.snapshotState();
+        pool.claim(h, 0, address(delegations), 0.5 ether, Trees.sumProof(payouts, 0));
+        _assertRewarded(0.5 ether);
+        vm.revertToState(snapshot);
+        pool.claimMany(h, _claims(payouts));
+        _assertRewarded(0.5 ether);
+        assertEq(pool.creditOf(address(delegations)), 0);
+    }
+
+    function _assertRewarded(uint256 amount) private view {
+        (, uint256 worth) = delegations.delegationOf(agentId, operator, stranger);
+        assertApproxEqAbs(worth, 10 ether + amount, 1);
+        assertEq(token.balanceOf(address(delegations)), 10 ether + amount);
+    }
+
     function test_credit_takesTheSumAndRefusesMismatchAndZero() public {
         address[] memory accounts = new address[](2);
         uint256[] memory amounts = new uint256[](2);

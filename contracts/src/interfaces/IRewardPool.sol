@@ -46,7 +46,7 @@ interface IRewardPool {
     function refund(uint256 agentId, bytes32 paymentId, address client, uint256 amount) external;
 
     /// @notice Pays a payout of a final batch to its account; finalises the batch first when that is due.
-    /// Anyone may call.
+    /// A payout to the DelegationPool is a reward of those who delegate to the batch's operator. Anyone may call.
     function claim(
         BatchHeader calldata header,
         uint32 index,

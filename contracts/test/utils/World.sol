@@ -92,7 +92,9 @@ abstract contract World is Test {
         vault = new StakeVault(
             token, agents, parameters, IActionLog(logAt), disputesAt, IDelegationPool(delegationsAt)
         );
-        pool = new RewardPool(token, parameters, IActionLog(logAt), treasury, disputesAt);
+        pool = new RewardPool(
+            token, parameters, IActionLog(logAt), treasury, disputesAt, IDelegationPool(delegationsAt)
+        );
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
         address proofs = address(new DisputeProofs(token, parameters, vault, actionLog, pool, assets));
         address intake = address(new DisputeIntake(token, parameters, vault, actionLog, pool, assets));

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..contracts import Chain, Contracts, Devnet, Signer, deploy, load_signer
-from ..errors import ContentError
+from ..errors import ContentError, UserError
 from ..settings import Settings, get_settings
 from ._agents import Agents
 from ._assets import Assets
@@ -71,6 +71,16 @@ class Connection:
     def as_(self, signer: Signer) -> Ledger:
         """The ledger, sending as ``signer``."""
         return Ledger(self.contracts, signer)
+
+    def signer_for(self, account: int | None = None) -> Signer:
+        """The key that signs: the configured one, or ``account`` of the embedded devnet. Raises ``UserError``."""
+        if account is None:
+            return self.ledger.signer
+        if self.devnet is None:
+            raise UserError(
+                "--as works on the embedded devnet only", fix="set OPENLEDGER_PRIVATE_KEY instead"
+            )
+        return self.devnet.accounts[account]
 
     def record_key(self, agent_id: int) -> Any:
         """The key that signs an agent's records, made on first use and kept under ``home/keys``, mode 600.

@@ -13,7 +13,9 @@ from ..errors import ContentError, UserError
 from ..settings import Settings, get_settings
 from ._agents import Agents
 from ._assets import Assets
+from ._curation import Curation
 from ._ledger import Ledger
+from ._licences import Licences
 from ._reputation import Reputation
 from ._validations import Validations
 from .store import ContentStore, open_store
@@ -42,6 +44,8 @@ class Connection:
         self.agents = Agents(contracts, store)
         self.reputation = Reputation(contracts, store)
         self.validations = Validations(contracts, store)
+        self.licences = Licences(contracts)
+        self.curation = Curation(contracts)
         self.ledger = Ledger(contracts, signer)
 
     @classmethod

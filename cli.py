@@ -33,7 +33,7 @@ _QUIET = {
 
 
 def _compose() -> None:
-    for folder in ("contracts", "openlora", "runtime", "staking"):
+    for folder in ("contracts", "registry", "openlora", "runtime", "staking"):
         import_module(f".{folder}._cli", __package__).add_to(app)
 
 

@@ -36,8 +36,12 @@ CONTRACTS = (
     "GovernedArbiter",
     "DatanetCuration",
     "DelegationPool",
+    "OpenTimelock",
+    "OpenGovernor",
+    "Treasury",
+    "Directory",
 )
-"""Every deployed contract, in the order of deployment."""
+"""Every deployed contract, in the order of deployment. The directory lists all others, so it comes last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,26 @@ class Contracts:
     def arbiter(self) -> Contract:
         """GovernedArbiter: decides appeals against curators."""
         return self._at("GovernedArbiter")
+
+    @cached_property
+    def timelock(self) -> Contract:
+        """OpenTimelock: owns Parameters, Treasury and Directory."""
+        return self._at("OpenTimelock")
+
+    @cached_property
+    def governor(self) -> Contract:
+        """OpenGovernor: proposals and votes."""
+        return self._at("OpenGovernor")
+
+    @cached_property
+    def treasury(self) -> Contract:
+        """Treasury: the protocol's OPEN."""
+        return self._at("Treasury")
+
+    @cached_property
+    def directory(self) -> Contract:
+        """Directory: which contract goes by which name, now and before."""
+        return self._at("Directory")
 
     @cached_property
     def token_domain(self) -> dict[str, Any]:

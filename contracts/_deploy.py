@@ -33,6 +33,10 @@ _ARGUMENTS = {
     "rulings": "DisputeRulings",
     "arbiter": "GovernedArbiter",
     "curation": "DatanetCuration",
+    "owner": "OpenTimelock",
+    "timelock": "OpenTimelock",
+    "governor": "OpenGovernor",
+    "treasury": "Treasury",
 }
 
 
@@ -84,9 +88,7 @@ def _deploy(
         if len(compiled.bytecode) <= 2:
             raise ChainError(f"The contract {name} has no bytecode", fix="run `make contracts`")
         factory = chain.w3.eth.contract(abi=compiled.abi, bytecode=compiled.bytecode)
-        receipt = chain.send(
-            factory.constructor(*_arguments(compiled.abi, name, expected, signer.address)), signer
-        )
+        receipt = chain.send(factory.constructor(*_arguments(compiled.abi, name, expected, block)), signer)
         if receipt.contract_address != expected[name]:
             raise ChainError(
                 f"{name} was deployed at {receipt.contract_address}, not {expected[name]}",
@@ -101,14 +103,21 @@ def _deploy(
 
 
 def _arguments(
-    abi: list[dict[str, Any]], contract: str, addresses: dict[str, str], deployer: str
-) -> list[str]:
+    abi: list[dict[str, Any]], contract: str, addresses: dict[str, str], first_block: int
+) -> list[Any]:
     inputs: list[dict[str, str]] = next((item["inputs"] for item in abi if item["type"] == "constructor"), [])
-    arguments = []
+    # what the directory lists is all there, and not itself
+    listed = {name: address for name, address in addresses.items() if name != contract}
+    special: dict[str, Any] = {
+        "firstBlock": first_block,
+        "names": list(listed),
+        "addresses": list(listed.values()),
+    }
+    arguments: list[Any] = []
     for given in inputs:
         name = given["name"].strip("_")
-        if name in ("owner", "admin", "treasury"):
-            arguments.append(deployer)
+        if name in special:
+            arguments.append(special[name])
         elif name in _ARGUMENTS:
             arguments.append(addresses[_ARGUMENTS[name]])
         else:

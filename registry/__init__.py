@@ -24,6 +24,14 @@ from ._cid import (
 from ._claims import Due, claim_due, dues
 from ._connect import Connection
 from ._content import ActionContent, Payment, value_hash
+from ._curation import (
+    Contribution,
+    ContributionState,
+    Curation,
+    CuratorRecord,
+    SealedVersion,
+    accepted_tree,
+)
 from ._dagcbor import decode, encode
 from ._hashing import (
     BatchHeader,
@@ -51,6 +59,7 @@ from ._leaves import (
     steps_tree,
 )
 from ._ledger import Ledger
+from ._licences import MAX_KEY, IncomeLine, Licence, Licences, Offer, PurchaseConsent
 from ._manifest import AssetRef, FixedShare, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
 from ._record import (
@@ -75,6 +84,7 @@ __all__ = [
     "CODECS",
     "END_TOKEN",
     "MAX_BLOCK",
+    "MAX_KEY",
     "ActionContent",
     "ActionRecord",
     "Agent",
@@ -88,6 +98,10 @@ __all__ = [
     "BatchHeader",
     "Connection",
     "ContentStore",
+    "Contribution",
+    "ContributionState",
+    "Curation",
+    "CuratorRecord",
     "Domain",
     "Due",
     "Encoded",
@@ -99,20 +113,26 @@ __all__ = [
     "Generation",
     "Getter",
     "HashSigner",
+    "IncomeLine",
     "IpfsStore",
     "Ledger",
+    "Licence",
+    "Licences",
     "Link",
     "LocalStore",
     "Manifest",
     "MerkleTree",
     "ModelCallStep",
+    "Offer",
     "Payment",
     "Payout",
+    "PurchaseConsent",
     "RecordProof",
     "ReplayClass",
     "Reputation",
     "RetrievalStep",
     "Sampling",
+    "SealedVersion",
     "SeedSource",
     "SignedRecord",
     "Split",
@@ -129,6 +149,7 @@ __all__ = [
     "Validation",
     "Validations",
     "WalletConsent",
+    "accepted_tree",
     "authorization_nonce",
     "cid_bytes",
     "cid_from_bytes",

@@ -105,7 +105,8 @@ class Assets:
         return int(receipt.event(registry.events.VersionAdded)["version"])
 
     def tombstone(self, signer: Signer, asset_id: int) -> None:
-        """Revoke an asset for good: it is never served again, its records stay."""
+        """Revoke an asset for good: it is never served again, its records stay. Tickets issued before are not
+        affected, see :meth:`is_usable`."""
         self.chain.send(self._contracts.assets.functions.tombstone(asset_id), signer)
 
     def get(self, asset_id: int) -> Asset:
@@ -140,6 +141,16 @@ class Assets:
     def version_of(self, asset_id: int, digest: bytes) -> int:
         """Which version of the asset has this content digest; 0 when none has."""
         return int(self.chain.call(self._contracts.assets.functions.versionOf(asset_id, digest)))
+
+    def tombstoned_at(self, asset_id: int) -> int | None:
+        """When the asset was tombstoned, in unix seconds; None when it was not."""
+        return int(self.chain.call(self._contracts.assets.functions.tombstonedAt(asset_id))) or None
+
+    def is_usable(self, asset_id: int, digest: bytes, at: int) -> bool:
+        """Whether a ticket of the time ``at`` (unix seconds) may use that content: a version of an asset that was not
+        tombstoned more than ``maxAnchorLag`` before. With a ticket's ``anchor_by`` as ``at``, a tombstone binds no ticket
+        issued before it. What to serve now is :meth:`require_servable`'s to say."""
+        return bool(self.chain.call(self._contracts.assets.functions.isUsable(asset_id, digest, at)))
 
     def require_servable(self, asset_id: int, digest: bytes | None = None) -> Asset:
         """The asset, if it may be served now: registered, not tombstoned, and ``digest`` one of its versions.

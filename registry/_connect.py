@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..contracts import Chain, Contracts, Devnet, Signer, deploy, load_signer
-from ..errors import ContentError
+from ..errors import ContentError, UserError
 from ..settings import Settings, get_settings
 from ._agents import Agents
 from ._assets import Assets
+from ._curation import Curation
 from ._ledger import Ledger
+from ._licences import Licences
 from ._reputation import Reputation
 from ._validations import Validations
 from .store import ContentStore, open_store
@@ -42,6 +44,8 @@ class Connection:
         self.agents = Agents(contracts, store)
         self.reputation = Reputation(contracts, store)
         self.validations = Validations(contracts, store)
+        self.licences = Licences(contracts)
+        self.curation = Curation(contracts)
         self.ledger = Ledger(contracts, signer)
 
     @classmethod
@@ -71,6 +75,16 @@ class Connection:
     def as_(self, signer: Signer) -> Ledger:
         """The ledger, sending as ``signer``."""
         return Ledger(self.contracts, signer)
+
+    def signer_for(self, account: int | None = None) -> Signer:
+        """The key that signs: the configured one, or ``account`` of the embedded devnet. Raises ``UserError``."""
+        if account is None:
+            return self.ledger.signer
+        if self.devnet is None:
+            raise UserError(
+                "--as works on the embedded devnet only", fix="set OPENLEDGER_PRIVATE_KEY instead"
+            )
+        return self.devnet.accounts[account]
 
     def record_key(self, agent_id: int) -> Any:
         """The key that signs an agent's records, made on first use and kept under ``home/keys``, mode 600.

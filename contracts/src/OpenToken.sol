@@ -39,6 +39,17 @@ contract OpenToken is IOpenToken, ERC20Permit, ERC3009, ERC20Votes {
         emit Deposit(msg.sender, msg.value);
     }
 
+    /// @notice EIP-6372: votes are remembered by time, whatever a chain's block time.
+    function clock() public view override returns (uint48) {
+        return uint48(block.timestamp);
+    }
+
+    /// @notice EIP-6372.
+    // solhint-disable-next-line func-name-mixedcase
+    function CLOCK_MODE() public pure override returns (string memory) {
+        return "mode=timestamp";
+    }
+
     /// @notice Used-up EIP-2612 nonces of `owner`.
     function nonces(address owner) public view override(ERC20Permit, Nonces) returns (uint256) {
         return super.nonces(owner);

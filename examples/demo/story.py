@@ -30,7 +30,7 @@ def tell(started: float) -> int:
     with Connection.open(settings) as connection:
         assert connection.devnet is not None, "the demo runs on the embedded devnet: unset OPENLEDGER_RPC_URL"
         scene("2  Publish and register: datanets, base, adapters, two agents with stake")
-        people = People.of(connection.devnet)
+        people = People.of(connection.devnet, str(connection.contracts.treasury.address))
         fund(connection, people)
         books = Books.open(connection, people)
         world = publish(connection, people, trained)

@@ -39,7 +39,7 @@ def contributor(handle: str) -> Any:
 class People:
     """Who is who among the devnet's funded accounts."""
 
-    treasury: Any
+    treasury: str
     model_maker: Any
     curator: Any
     operator: Any
@@ -51,11 +51,12 @@ class People:
     """By handle."""
 
     @classmethod
-    def of(cls, devnet: Devnet) -> People:
-        accounts = devnet.accounts
+    def of(cls, devnet: Devnet, treasury: str) -> People:
+        accounts = devnet.accounts  # the first one deployed the contracts
         handles = {handle for name in NETS.values() for handle in datanets.shipped(name).contributors}
         return cls(
-            *accounts[:7],
+            treasury,
+            *accounts[1:7],
             accounts[7 : 7 + JURORS],
             {handle: contributor(handle) for handle in sorted(handles)},
         )
@@ -63,7 +64,6 @@ class People:
     def named(self) -> dict[str, str]:
         """Address → what to call it."""
         names = {
-            "treasury": self.treasury,
             "model maker": self.model_maker,
             "curator": self.curator,
             "honest operator": self.operator,
@@ -71,7 +71,8 @@ class People:
             "client": self.client,
             "auditor": self.auditor,
         }
-        found = {str(account.address): name for name, account in names.items()}
+        found = {self.treasury: "treasury"}
+        found |= {str(account.address): name for name, account in names.items()}
         found |= {str(juror.address): f"juror {i}" for i, juror in enumerate(self.jurors, 1)}
         return found | {str(account.address): handle for handle, account in self.contributors.items()}
 

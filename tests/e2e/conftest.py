@@ -36,7 +36,7 @@ def connection(settings: Settings) -> Iterator[Connection]:
 @pytest.fixture(scope="session")
 def people(connection: Connection) -> demo.People:
     assert connection.devnet is not None
-    found = demo.People.of(connection.devnet)
+    found = demo.People.of(connection.devnet, str(connection.contracts.treasury.address))
     demo.fund(connection, found)
     return found
 

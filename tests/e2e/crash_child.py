@@ -59,7 +59,7 @@ def main() -> None:
             span_index(connection.store, registered.manifest, base, Path(cache) / "spans"),
             registered.manifest.split,
             lambda step: None,  # type: ignore[arg-type, return-value]
-            treasury=str(connection.devnet.accounts[0].address),
+            treasury=str(connection.contracts.treasury.address),
             operator=registered.owner,
             stakers=dict,
         )

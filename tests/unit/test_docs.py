@@ -94,6 +94,7 @@ def test_there_are_blocks_to_run() -> None:
 # -- commands -------------------------------------------------------------------------------------
 
 _STAND_INS = {"CID": "b" + "a" * 58, "AGENT_ID": "1", "DISPUTE_ID": "1", "ID": "1", "N": "1", "AMOUNT": "1",
+              "INDEX": "1", "RESPONSE": "90",
               "FILE:NAME": "desk.py:desk", "FILE:AGENT": "desk.py:desk", "INPUT": "question"}  # fmt: skip
 
 
@@ -279,7 +280,8 @@ def test_reverts_are_those_of_the_contracts() -> None:
         declared |= {entry["name"] for entry in compiled["abi"] if entry["type"] == "error"}
     # OpenZeppelin's own are explained by their standards, not here.
     foreign = re.compile(
-        r"(ERC\d|ECDSA|Ownable|SafeCast|SafeERC20|Checkpoint|Votes|InvalidShort|StringToo|InvalidAccountN)"
+        r"(ERC\d|ECDSA|Ownable|SafeCast|SafeERC20|Checkpoint|Votes|InvalidShort|StringToo|InvalidAccountN"
+        r"|Governor|Timelock|AccessControl|FailedCall|InsufficientBalance)"
     )
     ours = {name for name in declared if not foreign.match(name)}
     documented = first_cells(section("Reverts"))

@@ -7,18 +7,22 @@ import { AgentRegistry } from "src/AgentRegistry.sol";
 import { AssetRegistry } from "src/AssetRegistry.sol";
 import { DatanetCuration } from "src/DatanetCuration.sol";
 import { DelegationPool } from "src/DelegationPool.sol";
+import { Directory } from "src/Directory.sol";
 import { Disputes } from "src/Disputes.sol";
 import { GovernedArbiter } from "src/GovernedArbiter.sol";
 import { DisputeIntake } from "src/disputes/DisputeIntake.sol";
 import { DisputeProofs } from "src/disputes/DisputeProofs.sol";
 import { DisputeRulings } from "src/disputes/DisputeRulings.sol";
 import { LicenseMarket } from "src/LicenseMarket.sol";
+import { OpenGovernor } from "src/OpenGovernor.sol";
+import { OpenTimelock } from "src/OpenTimelock.sol";
 import { OpenToken } from "src/OpenToken.sol";
 import { Parameters } from "src/Parameters.sol";
 import { ReputationRegistry } from "src/ReputationRegistry.sol";
 import { RewardPool } from "src/RewardPool.sol";
 import { StakeVault } from "src/StakeVault.sol";
 import { ValidationRegistry } from "src/ValidationRegistry.sol";
+import { Treasury } from "src/Treasury.sol";
 import { IActionLog } from "src/interfaces/IActionLog.sol";
 import { IDelegationPool } from "src/interfaces/IDelegationPool.sol";
 import { IAgentObserver } from "src/interfaces/IAgentRegistry.sol";
@@ -45,8 +49,13 @@ abstract contract World is Test {
     GovernedArbiter internal arbiter;
     DatanetCuration internal curation;
     ReputationRegistry internal reputation;
+    OpenTimelock internal timelock;
+    OpenGovernor internal openGovernor;
+    Treasury internal openTreasury;
+    Directory internal directory;
 
-    address internal governor = makeAddr("governor");
+    /// @dev The timelock: tests of the parameters' effects skip the vote.
+    address internal governor;
     address internal operator = makeAddr("operator");
     address internal client = makeAddr("client");
     address internal contributor = makeAddr("contributor");
@@ -77,10 +86,15 @@ abstract contract World is Test {
             _addJuror(string.concat("juror", vm.toString(i)), JUROR_STAKE);
         }
         vm.roll(block.number + 1);
+        // votes are remembered by time: what is measured must not share the set-up's second
+        vm.warp(block.timestamp + 1);
     }
 
     /// @dev The order of docs/contracts.md.
     function _deploy() internal {
+        // governance comes last, and from an account of its own, whose nonces are known now
+        address founder = makeAddr("founder");
+        governor = vm.computeCreateAddress(founder, 0);
         uint256 n = vm.getNonce(address(this));
         address logAt = vm.computeCreateAddress(address(this), n + 6);
         address disputesAt = vm.computeCreateAddress(address(this), n + 10);
@@ -111,6 +125,21 @@ abstract contract World is Test {
         assertEq(address(actionLog), logAt, "log address");
         assertEq(address(disputes), disputesAt, "disputes address");
         assertEq(address(delegations), delegationsAt, "delegations address");
+        _deployGovernance(founder);
+    }
+
+    function _deployGovernance(address founder) private {
+        vm.startPrank(founder);
+        timelock = new OpenTimelock(vm.computeCreateAddress(founder, 1));
+        openGovernor = new OpenGovernor(token, payable(timelock));
+        openTreasury = new Treasury(governor, token, agents, assets);
+        string[] memory names = new string[](2);
+        address[] memory addresses = new address[](2);
+        (names[0], names[1]) = ("OpenToken", "Parameters");
+        (addresses[0], addresses[1]) = (address(token), address(parameters));
+        directory = new Directory(governor, block.number, names, addresses);
+        vm.stopPrank();
+        assertEq(address(timelock), governor, "timelock address");
     }
 
     function _fund(address account, uint256 amount) internal {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def agent_id(agents: Agents, devnet: Devnet) -> int:
 
 
 def on_chain_summary(
-    contracts: Contracts, agent_id: int, clients: list[str], tag1: str = "", tag2: str = ""
+    contracts: Contracts, agent_id: int, clients: Sequence[str], tag1: str = "", tag2: str = ""
 ) -> tuple[int, int, int]:
     found: Any = contracts.chain.call(
         contracts.reputation.functions.getSummary(agent_id, clients, tag1, tag2)

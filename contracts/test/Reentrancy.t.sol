@@ -1,170 +1,150 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { IERC721 } from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
-import { Vm } from "forge-std/Vm.sol";
+import { Test } from "forge-std/Test.sol";
+import { AgentRegistry } from "src/AgentRegistry.sol";
+import { DelegationPool } from "src/DelegationPool.sol";
+import { Parameters } from "src/Parameters.sol";
+import { StakeVault } from "src/StakeVault.sol";
 import { IActionLog } from "src/interfaces/IActionLog.sol";
-import { Asset, IAssetRegistry } from "src/interfaces/IAssetRegistry.sol";
-import { IAgentRegistry } from "src/interfaces/IAgentRegistry.sol";
-import { Epoch } from "src/types/Records.sol";
-import { Reentrant, Refusing } from "./utils/Receivers.sol";
-import { World } from "./utils/World.sol";
+import { IAgentObserver } from "src/interfaces/IAgentRegistry.sol";
+import { DelegationPoolState, IDelegationPool } from "src/interfaces/IDelegationPool.sol";
+import { IOpenToken } from "src/interfaces/IOpenToken.sol";
+import { Position } from "src/interfaces/IStakeVault.sol";
+import { HostileToken } from "./utils/HostileToken.sol";
 
-/// @title Tokens that arrive at contracts which act before they say thank you.
-contract ReentrancyTest is World {
-    Reentrant private receiver;
+/// @dev The vault and the pool over a token that re-enters on every movement. The attacker is the token itself: it
+/// owns an agent, is a juror and a delegator, and re-enters every call from the middle of every other one.
+contract ReentrancyTest is Test {
+    StakeVault private vault;
+    DelegationPool private delegations;
+    HostileToken private token;
+    AgentRegistry private agents;
+    address private disputes = makeAddr("disputes");
+    address private evil;
+    uint256 private agentId;
 
-    function setUp() public override {
-        super.setUp();
-        receiver = new Reentrant();
-    }
+    /// @dev The ActionLog's and the registry observer's part: nothing happens there.
+    function onStakeChanged(uint256, address, uint256) external { }
+    function onAgentTransferred(uint256) external { }
 
-    // --- registering an agent ----------------------------------------------------------------------------------
-
-    function test_register_soldInsideTheMintStaysTheBuyers() public {
-        uint256 id = agentId + 1;
-        receiver.plan(
-            address(agents), abi.encodeCall(IERC721.transferFrom, (address(receiver), stranger, id))
+    function setUp() public {
+        token = new HostileToken();
+        evil = address(token);
+        uint256 n = vm.getNonce(address(this));
+        address poolAt = vm.computeCreateAddress(address(this), n + 3);
+        Parameters parameters = new Parameters(address(this));
+        agents = new AgentRegistry(IAgentObserver(address(this)));
+        vault = new StakeVault(
+            IOpenToken(address(token)),
+            agents,
+            parameters,
+            IActionLog(address(this)),
+            disputes,
+            IDelegationPool(poolAt)
         );
-        IAgentRegistry.MetadataEntry[] memory entries = new IAgentRegistry.MetadataEntry[](1);
-        entries[0] = IAgentRegistry.MetadataEntry("name", "bought");
-        vm.recordLogs();
-        _register(entries);
-        assertEq(agents.ownerOf(id), stranger);
-        assertEq(agents.getAgentWallet(id), address(0));
-        assertEq(agents.tokenURI(id), "ipfs://bought");
-        assertEq(agents.getMetadata(id, "name"), "bought");
-        assertEq(agents.balanceOf(address(receiver)), 0);
-        assertEq(_walletByEvents(id), "", "who reads events only sees no wallet either");
+        delegations = new DelegationPool(IOpenToken(address(token)), agents, parameters, address(vault));
+
+        token.mint(evil, 10_000 ether);
+        token.mint(address(this), 10_000 ether);
+        token.approve(address(vault), type(uint256).max);
+        token.approve(address(delegations), type(uint256).max);
+        vm.startPrank(evil);
+        token.approve(address(vault), type(uint256).max);
+        token.approve(address(delegations), type(uint256).max);
+        agentId = agents.register();
+        vm.stopPrank();
+
+        // somebody else's money, which must be there in the end
+        delegations.delegate(agentId, evil, 500 ether);
+        vm.startPrank(evil);
+        vault.deposit(agentId, 1000 ether);
+        vault.joinJury(500 ether);
+        delegations.delegate(agentId, evil, 500 ether);
+        vm.warp(block.timestamp + 1 days);
+        // something of everything is due: exits of both kinds, income, pending
+        vault.requestWithdraw(agentId, 100 ether);
+        delegations.requestUndelegate(agentId, evil, 100 ether);
+        vm.warp(block.timestamp + 14 days);
+        delegations.setCommission(agentId, 0);
+        delegations.delegate(agentId, evil, 50 ether);
+        delegations.addReward(agentId, evil, 10 ether);
+        delegations.setCommission(agentId, 5000);
+        vm.warp(block.timestamp + 14 days);
+        delegations.addReward(agentId, evil, 10 ether);
+        delegations.delegate(agentId, evil, 50 ether);
+        vm.stopPrank();
     }
 
-    function test_register_againInsideTheMint() public {
-        receiver.plan(address(agents), abi.encodeWithSignature("register()"));
-        _register(new IAgentRegistry.MetadataEntry[](0));
-        assertEq(abi.decode(receiver.results(0), (uint256)), agentId + 2);
-        assertEq(agents.ownerOf(agentId + 1), address(receiver));
-        assertEq(agents.ownerOf(agentId + 2), address(receiver));
-        assertEq(agents.tokenURI(agentId + 1), "ipfs://bought");
-        assertEq(agents.tokenURI(agentId + 2), "");
-        assertEq(receiver.received(), 2);
-    }
-
-    function test_register_walletSetInsideTheMintStays() public {
-        uint256 id = agentId + 1;
-        (address wallet, uint256 secret) = makeAddrAndKey("wallet");
-        uint256 deadline = block.timestamp + 5 minutes;
-        bytes memory consent = _consent(id, wallet, secret, address(receiver), deadline);
-        receiver.plan(
-            address(agents), abi.encodeCall(IAgentRegistry.setAgentWallet, (id, wallet, deadline, consent))
-        );
-        vm.recordLogs();
-        _register(new IAgentRegistry.MetadataEntry[](0));
-        assertEq(agents.getAgentWallet(id), wallet);
-        assertEq(_walletByEvents(id), abi.encodePacked(wallet));
-    }
-
-    function test_register_refusedLeavesNothing() public {
-        Refusing refusing = new Refusing();
-        vm.expectRevert(Refusing.NoThanks.selector);
-        refusing.run(address(agents), abi.encodeWithSignature("register()"));
-        vm.expectRevert(Refusing.NoThanks.selector);
-        refusing.run(address(assets), _assetCall("content"));
-        vm.expectRevert(abi.encodeWithSignature("ERC721NonexistentToken(uint256)", agentId + 1));
-        agents.ownerOf(agentId + 1);
-        // a contract that is no receiver at all
-        vm.expectRevert(abi.encodeWithSignature("ERC721InvalidReceiver(address)", address(token)));
-        vm.prank(address(token));
-        agents.register();
-    }
-
-    // --- buying one --------------------------------------------------------------------------------------------
-
-    function test_transfer_buyerThatActsInsideFindsTheSaleDone() public {
-        (address wallet, uint256 secret) = makeAddrAndKey("wallet");
-        uint256 deadline = block.timestamp + 5 minutes;
-        bytes memory consent = _consent(agentId, wallet, secret, address(receiver), deadline);
-        receiver.plan(
-            address(agents),
-            abi.encodeCall(IAgentRegistry.setAgentWallet, (agentId, wallet, deadline, consent))
-        );
-        receiver.plan(address(agents), abi.encodeCall(IAgentRegistry.ownerOf, (agentId)));
-        receiver.plan(address(actionLog), abi.encodeCall(IActionLog.epochOf, (agentId, epoch)));
-        vm.prank(operator);
-        agents.safeTransferFrom(operator, address(receiver), agentId);
-        assertEq(abi.decode(receiver.results(1), (address)), address(receiver));
-        Epoch memory closed = abi.decode(receiver.results(2), (Epoch));
-        assertLe(closed.acceptUntil, block.timestamp, "the seller's epoch was closed before the call");
-        assertEq(agents.getAgentWallet(agentId), wallet);
-    }
-
-    function test_transfer_backInsideTheTransferClosesAllTheSame() public {
-        receiver.plan(
-            address(agents), abi.encodeCall(IERC721.transferFrom, (address(receiver), operator, agentId))
-        );
-        vm.prank(operator);
-        agents.safeTransferFrom(operator, address(receiver), agentId);
-        assertEq(agents.ownerOf(agentId), operator);
-        assertEq(agents.getAgentWallet(agentId), address(0));
-        assertLe(actionLog.epochOf(agentId, epoch).acceptUntil, block.timestamp);
-        assertEq(vault.positionOf(agentId, operator).active, STAKE);
-        assertEq(vault.positionOf(agentId, address(receiver)).active, 0);
-    }
-
-    function test_transfer_buyerWithoutStakeOpensNoEpochInside() public {
-        receiver.plan(
-            address(actionLog),
-            abi.encodeCall(IActionLog.openEpoch, (agentId, stranger, keccak256("m"), keccak256("r")))
-        );
-        vm.expectPartialRevert(IActionLog.SelfStakeTooLow.selector);
-        vm.prank(operator);
-        agents.safeTransferFrom(operator, address(receiver), agentId);
-        assertEq(agents.ownerOf(agentId), operator);
-    }
-
-    // --- assets ------------------------------------------------------------------------------------------------
-
-    function test_asset_soldAndVersionedInsideTheMint() public {
-        receiver.plan(
-            address(assets), abi.encodeCall(IAssetRegistry.addVersion, (1, keccak256("second"), 0x71))
-        );
-        receiver.plan(address(assets), _assetCall("other"));
-        receiver.plan(address(assets), abi.encodeCall(IERC721.transferFrom, (address(receiver), stranger, 1)));
-        bytes memory result = receiver.run(address(assets), _assetCall("content"));
-        assertEq(abi.decode(result, (uint256)), 1);
-        assertEq(assets.ownerOf(1), stranger);
-        assertEq(assets.ownerOf(2), address(receiver));
-        Asset memory a = assets.asset(1);
-        assertEq(a.version, 2);
-        assertEq(a.contentDigest, keccak256("second"));
-        assertEq(assets.asset(2).contentDigest, keccak256("other"));
-        assertEq(assets.asset(2).version, 1);
-        assertEq(assets.versionOf(1, keccak256("content")), 1);
-    }
-
-    function _register(IAgentRegistry.MetadataEntry[] memory entries) private {
-        receiver.run(
-            address(agents),
-            abi.encodeWithSignature("register(string,(string,bytes)[])", "ipfs://bought", entries)
-        );
-    }
-
-    function _assetCall(string memory content) private pure returns (bytes memory) {
-        uint256[] memory none;
-        return
-            abi.encodeCall(IAssetRegistry.register, (1, keccak256(bytes(content)), 0x71, none, "MIT", 0, ""));
-    }
-
-    /// @dev The wallet of an agent according to the recorded events.
-    function _walletByEvents(uint256 id) private returns (bytes memory wallet) {
-        Vm.Log[] memory logs = vm.getRecordedLogs();
-        bool seen;
-        for (uint256 i; i < logs.length; ++i) {
-            if (logs[i].topics[0] != IAgentRegistry.MetadataSet.selector) continue;
-            if (uint256(logs[i].topics[1]) != id) continue;
-            (string memory key, bytes memory value) = abi.decode(logs[i].data, (string, bytes));
-            if (keccak256(bytes(key)) != keccak256("agentWallet")) continue;
-            (wallet, seen) = (value, true);
+    /// @dev Every pair of calls, the inner one before and after the outer's balances move.
+    function test_noPairOfCallsTakesAnythingTwice() public {
+        (address[] memory targets, bytes[] memory calls) = _calls();
+        uint256 entered;
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 outer; outer < calls.length; ++outer) {
+            for (uint256 inner; inner < calls.length; ++inner) {
+                for (uint256 before; before < 2; ++before) {
+                    token.arm(targets[inner], calls[inner], before == 1);
+                    vm.prank(evil);
+                    (bool ok,) = targets[outer].call(calls[outer]);
+                    assertTrue(ok);
+                    entered += token.entered();
+                    token.disarm();
+                    _checkBooks();
+                    vm.revertToState(snapshot);
+                }
+            }
         }
-        assertTrue(seen);
+        // where a call is repeated from within itself there may be nothing left to take
+        assertGt(entered, calls.length * calls.length, "the calls back do something");
+    }
+
+    function test_slashCannotBeEscapedFromWithin() public {
+        (address[] memory targets, bytes[] memory calls) = _calls();
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 inner; inner < calls.length; ++inner) {
+            for (uint256 before; before < 2; ++before) {
+                token.arm(targets[inner], calls[inner], before == 1);
+                vm.prank(disputes);
+                uint256 taken = vault.slash(agentId, evil, 5000 ether);
+                assertGe(taken, 1000 ether, "all of the self-stake");
+                assertEq(token.balanceOf(disputes), taken);
+                token.disarm();
+                _checkBooks();
+                vm.revertToState(snapshot);
+            }
+        }
+    }
+
+    function _calls() private view returns (address[] memory targets, bytes[] memory calls) {
+        targets = new address[](7);
+        calls = new bytes[](7);
+        for (uint256 i; i < 7; ++i) {
+            targets[i] = i < 2 ? address(vault) : address(delegations);
+        }
+        calls[0] = abi.encodeCall(vault.deposit, (agentId, 7 ether));
+        calls[1] = abi.encodeCall(vault.withdraw, (agentId));
+        calls[2] = abi.encodeCall(delegations.delegate, (agentId, evil, 7 ether));
+        calls[3] = abi.encodeCall(delegations.cancelDelegation, (agentId, evil));
+        calls[4] = abi.encodeCall(delegations.withdrawDelegation, (agentId, evil));
+        calls[5] = abi.encodeCall(delegations.addReward, (agentId, evil, 7 ether));
+        calls[6] = abi.encodeCall(delegations.claimIncome, (agentId));
+    }
+
+    function _checkBooks() private view {
+        Position memory p = vault.positionOf(agentId, evil);
+        assertEq(
+            token.balanceOf(address(vault)),
+            uint256(p.active) + p.pending + vault.jurorStake(evil),
+            "the vault holds what it owes"
+        );
+        DelegationPoolState memory d = delegations.delegationPoolOf(agentId, evil);
+        assertEq(
+            token.balanceOf(address(delegations)),
+            uint256(d.activeAssets) + d.exitingAssets + d.pending + d.income,
+            "the pool holds what it owes"
+        );
+        (, uint256 worth) = delegations.delegationOf(agentId, evil, address(this));
+        assertGe(worth, 350 ether, "the other delegator lost the capped slash at most");
     }
 }

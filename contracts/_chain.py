@@ -84,7 +84,9 @@ class Chain:
         """
         if self.review is None:
             return self._send(fn, signer, value, gas)
-        self.review.before(fn, signer, value)
+        tried = self.review.before(fn, signer, value)
+        if self.review.dry_run:
+            return tried
         receipt = self._send(fn, signer, value, gas)
         self.review.sent(receipt)
         return receipt

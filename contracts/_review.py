@@ -1,4 +1,5 @@
-"""What a command says before it signs: every transaction in plain words, and a trial run that sends none."""
+"""What a command says before it signs: every transaction in plain words and what it moves, and a trial run that
+sends none."""
 
 from __future__ import annotations
 
@@ -8,20 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ._reverts import name_of, translated
+from ._reverts import name_of
+from ._sending import Receipt
+from ._simulate import Trial, simulate
 
 if TYPE_CHECKING:
     from ._contracts import Contracts
-    from ._sending import Receipt
     from ._signing import Signer
 
 __all__ = ["Review", "reviewed"]
 
 _LONGEST = 80  # characters of an argument that are shown
-
-
-class _Stop(Exception):
-    """Ends a dry run at its first transaction."""
 
 
 class Review:
@@ -30,11 +28,16 @@ class Review:
     def __init__(self, contracts: Contracts, says: str, dry_run: bool, as_json: bool) -> None:
         self.says, self.dry_run, self.as_json = says, dry_run, as_json
         self.calls: list[dict[str, Any]] = []
+        self.told = False
+        self._chain = contracts.chain
+        self._trial: list[Trial] = []
+        self._token = contracts.token
         self._names = {address.lower(): name for name, address in contracts.deployment.addresses.items()}
         self._explain(says)
 
-    def before(self, call: Any, signer: Signer, value: int) -> None:
-        """Called with each transaction before it is signed; in a dry run, instead of signing it."""
+    def before(self, call: Any, signer: Signer, value: int) -> Receipt:
+        """Called with each transaction before it is signed; in a dry run, instead of signing it. Returns what a
+        trial of it gave. Raises ``ChainError`` when it would be refused."""
         address = str(call.address)
         inputs = call.abi["inputs"]
         arguments = {
@@ -55,11 +58,15 @@ class Review:
         self._explain(f"  as        {made['from']}, to {address}")
         if value:
             self._explain(f"  pays      {value / 1e18:g} OPEN of its native coin")
-        if self.dry_run:
-            options: Any = {"from": signer.address, "value": value}
-            translated(lambda: call.call(options), call)
-            made["gas"] = int(translated(lambda: call.estimate_gas(options), call))
-            raise _Stop
+        # in a dry run nothing was sent, so that a call builds on the trials of those before it
+        tried = self._trial if self.dry_run else []
+        self._trial = [*tried, Trial(call, str(signer.address), value)]
+        receipt = simulate(self._chain, self._trial)
+        made["gas"] = receipt.gas_used
+        made["moves"] = self._moves(receipt)
+        for move in made["moves"]:
+            self._explain(f"  moves     {int(move['wei']) / 1e18:g} OPEN from {move['from']} to {move['to']}")
+        return receipt
 
     def sent(self, receipt: Receipt) -> None:
         """Called with each mined transaction."""
@@ -68,18 +75,31 @@ class Review:
 
     def done(self, text: str, **fields: Any) -> None:
         """The command's result: ``text`` for people, ``fields`` beside the transactions for ``--json``."""
+        self.told = True
         if self.as_json:
-            print(json.dumps({**fields, "says": self.says, "calls": self.calls}, indent=1))
+            told = {"dryRun": True} if self.dry_run else fields
+            print(json.dumps({**told, "says": self.says, "calls": self.calls}, indent=1))
+        elif self.dry_run:
+            gas = sum(call["gas"] for call in self.calls)
+            print(f"dry run: it would succeed with about {gas:,} gas; nothing was signed or sent")
         else:
             print(text)
 
-    def _stopped(self) -> None:
-        if self.as_json:
-            print(json.dumps({"dryRun": True, "says": self.says, "calls": self.calls}, indent=1))
-        else:
-            print(
-                f"dry run: it would succeed with about {self.calls[-1]['gas']:,} gas; nothing was signed or sent"
-            )
+    def _moves(self, receipt: Receipt) -> list[dict[str, str]]:
+        moved = [
+            (str(event["from"]), str(event["to"]), int(event["value"]))
+            for event in receipt.events(self._token.events.Transfer)
+        ]
+        return [
+            {"from": self._named(source), "to": self._named(target), "wei": str(wei)}
+            for source, target, wei in moved
+            if wei
+        ]
+
+    def _named(self, address: str) -> str:
+        if int(address, 16) == 0:
+            return "the native coin"  # wrapped, or unwrapped and burned
+        return self._names.get(address.lower(), address)
 
     def _explain(self, line: str) -> None:
         print(line, file=sys.stderr if self.as_json else sys.stdout)
@@ -92,17 +112,16 @@ def reviewed(
     """Explain every transaction sent inside the block before it is signed.
 
     ``says`` is the whole in one or two plain sentences: what is signed, what moves, what can be lost. Print the
-    result with :meth:`Review.done`, inside the block. With ``dry_run`` the first transaction is only simulated and
-    ends the block: the ones after it depend on a state that does not exist. Raises ``ChainError`` with the decoded
-    ``revert`` when it would fail. With ``as_json`` the explanation goes to stderr, the result to stdout.
+    result with :meth:`Review.done`, inside the block. With ``dry_run`` the transactions are simulated one after
+    another and none is sent. Raises ``ChainError`` with the decoded ``revert`` when one would fail. With ``as_json`` the explanation goes to stderr, the result to stdout.
     """
     review = Review(contracts, says, dry_run, as_json)
     chain = contracts.chain
     outer, chain.review = chain.review, review
     try:
         yield review
-    except _Stop:
-        review._stopped()
+        if dry_run and not review.told:
+            review.done("")
     finally:
         chain.review = outer
 

@@ -26,26 +26,39 @@ def test_every_transaction_is_explained_before_it_is_sent(
     assert lines[0] == "signs     OpenToken.deposit()"
     assert lines[1] == f"as        {signer.address}, to {contracts.address('OpenToken')}"
     assert lines[2] == "pays      5e-18 OPEN of its native coin"
-    assert lines[3].startswith("mined     0x")
-    assert lines[4] == f"signs     OpenToken.approve(spender={spender}, value=5)"
+    assert lines[3] == f"moves     5e-18 OPEN from the native coin to {signer.address}"
+    assert lines[4].startswith("mined     0x")
+    assert lines[5] == f"signs     OpenToken.approve(spender={spender}, value=5)"
     assert lines[-1] == "wrapped"
     # outside the block nothing is said
     chain.send(contracts.token.functions.approve(spender, 0), signer)
     assert capsys.readouterr().out == ""
 
 
-def test_a_dry_run_ends_at_the_first_transaction_and_changes_nothing(
+def test_a_dry_run_tries_each_transaction_on_what_the_others_would_leave(
     contracts: Contracts, devnet: Devnet, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chain, signer = contracts.chain, devnet.accounts[7]
     sent = chain.w3.eth.get_transaction_count(signer.address)
-    with reviewed(contracts, "Wraps 5 wei.", dry_run=True) as review:
-        chain.send(contracts.token.functions.deposit(), signer, value=5)
-        pytest.fail("the block went on")
+    vault, wealth = contracts.address("StakeVault"), 3 * 10**18
+    with reviewed(contracts, "Stakes.", dry_run=True) as review:
+        chain.send(contracts.token.functions.deposit(), signer, value=wealth)
+        chain.send(contracts.token.functions.approve(vault, wealth), signer)
+        receipt = chain.send(contracts.agents.get_function_by_signature("register()")(), signer)
+        agent_id = receipt.event(contracts.agents.events.Registered)["agentId"]
+        chain.send(contracts.vault.functions.deposit(agent_id, wealth), signer)
     assert chain.w3.eth.get_transaction_count(signer.address) == sent
     assert "dry run: it would succeed with about" in capsys.readouterr().out
-    assert len(review.calls) == 1
+    assert [call["function"] for call in review.calls] == ["deposit", "approve", "register", "deposit"]
+    assert review.calls[-1]["moves"] == [{"from": signer.address, "to": "StakeVault", "wei": str(wealth)}]
     assert chain.review is None
+    with (
+        pytest.raises(ChainError, match="ERC20InsufficientBalance") as caught,
+        reviewed(contracts, "Gives more than there is.", dry_run=True),
+    ):
+        chain.send(contracts.token.functions.deposit(), signer, value=5)
+        chain.send(contracts.token.functions.transfer(vault, 10**30), signer)
+    assert caught.value.revert is not None
 
 
 def test_a_dry_run_names_the_revert(contracts: Contracts, devnet: Devnet) -> None:

@@ -1,0 +1,102 @@
+"""Runs calls on a node without sending them, each on the state the ones before it left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ChainError
+from ._reverts import decode_revert, name_of, translated
+from ._sending import Receipt
+
+if TYPE_CHECKING:
+    from ._chain import Chain
+
+__all__ = ["Trial", "simulate"]
+
+_UNKNOWN_METHOD = -32601
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A contract call (``contract.functions.name(…)``), who would send it, and the wei it would carry."""
+
+    call: Any
+    sender: str
+    value: int = 0
+
+
+def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:
+    """What the last of ``trials`` would give after the others, by ``eth_simulateV1``; its ``tx`` is empty.
+
+    A node without that method can try one call only, and tells of no events. Raises ``ChainError`` with the decoded
+    ``revert`` when the last would be refused.
+    """
+    calls = [
+        {
+            "from": trial.sender,
+            "to": trial.call.address,
+            "value": hex(trial.value),
+            "input": trial.call._encode_transaction_data(),
+        }
+        for trial in trials
+    ]
+    answer = chain.w3.provider.make_request(
+        "eth_simulateV1",  # type: ignore[arg-type]
+        [{"blockStateCalls": [{"calls": calls}], "validation": False}, "latest"],
+    )
+    if "error" in answer:
+        if answer["error"].get("code") == _UNKNOWN_METHOD:
+            return _single(chain, trials)
+        raise ChainError("The node could not simulate the calls", why=str(answer["error"]))
+    block = answer["result"][0]
+    made, last = block["calls"][-1], trials[-1]
+    if int(made["status"], 16) != 1:
+        data = made["returnData"] if len(made["returnData"]) > 2 else _data(made)
+        reason = decode_revert(bytes.fromhex(data[2:]))
+        raise ChainError(f"{name_of(last.call)} was refused", why=reason, revert=reason)
+    return Receipt("", int(block["number"], 16), int(made["gasUsed"], 16), _raw(chain, made))
+
+
+def _data(made: dict[str, Any]) -> str:
+    data = (made.get("error") or {}).get("data")
+    return data if isinstance(data, str) and data.startswith("0x") else "0x"
+
+
+def _raw(chain: Chain, made: dict[str, Any]) -> Any:
+    """As web3 gives a mined transaction's receipt, so that events are read the same way."""
+    from hexbytes import HexBytes
+    from web3.datastructures import AttributeDict
+
+    logs = [
+        AttributeDict(
+            {
+                **log,
+                "address": chain.w3.to_checksum_address(log["address"]),
+                "topics": [HexBytes(topic) for topic in log["topics"]],
+                "data": HexBytes(log["data"]),
+                "blockNumber": int(log["blockNumber"], 16),
+                "logIndex": int(log["logIndex"], 16),
+                "transactionIndex": int(log["transactionIndex"], 16),
+                "blockHash": HexBytes(log["blockHash"]),
+                "transactionHash": HexBytes(log["transactionHash"]),
+            }
+        )
+        for log in made["logs"]
+    ]
+    return AttributeDict({"logs": logs, "contractAddress": None})
+
+
+def _single(chain: Chain, trials: Sequence[Trial]) -> Receipt:
+    if len(trials) > 1:
+        raise ChainError(
+            f"The node cannot try {len(trials)} calls one after another",
+            why="it does not know eth_simulateV1",
+            fix="use a node that does, or run the command without --dry-run: each call is tried before it is signed",
+        )
+    trial = trials[0]
+    options: Any = {"from": trial.sender, "value": trial.value}
+    translated(lambda: trial.call.call(options), trial.call)
+    gas = int(translated(lambda: trial.call.estimate_gas(options), trial.call))
+    return Receipt("", chain.block_number(), gas, _raw(chain, {"logs": []}))

@@ -30,6 +30,7 @@ _ARGUMENTS = {
     "disputes": "Disputes",
     "proofs": "DisputeProofs",
     "intake": "DisputeIntake",
+    "votes": "DisputeVotes",
     "rulings": "DisputeRulings",
     "arbiter": "GovernedArbiter",
     "curation": "DatanetCuration",
@@ -37,6 +38,8 @@ _ARGUMENTS = {
     "timelock": "OpenTimelock",
     "governor": "OpenGovernor",
     "treasury": "Treasury",
+    "randomness": "BlockRandomness",
+    "validations": "ValidationRegistry",
 }
 
 

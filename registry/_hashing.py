@@ -1,7 +1,7 @@
 """What is hashed and how: record, manifest and payout leaves, batch headers, seeds, payment identifiers.
 
-Every function mirrors ``abi.encode`` of the contracts byte for byte (all fields are static, so each is one
-32-byte word). Leaves are hashed twice, so that no inner node can pass as a leaf.
+Every function mirrors ``abi.encode`` of the contracts byte for byte (fields are static, each one
+32-byte word, but for the list in a vote). Leaves are hashed twice, so that no inner node can pass as a leaf.
 """
 
 from __future__ import annotations
@@ -127,10 +127,13 @@ def evidence_hash(
     return keccak(address_word(challenger) + salt + struct_hash + word(step_index) + word(token_index))
 
 
-def vote_commitment(chain_id: int, disputes: str, dispute_id: int, round_: int, juror: str, token_logprob: int,
-                    probe_logprob: int, salt: bytes) -> bytes:  # fmt: skip
-    """What a juror commits to: bound to chain, contract, dispute, round and juror, so it cannot be copied."""
+def vote_commitment(chain_id: int, disputes: str, dispute_id: int, round_: int, juror: str,
+                    token_logprobs: Sequence[int], probe_logprob: int, salt: bytes) -> bytes:  # fmt: skip
+    """What a juror commits to: bound to chain, contract, dispute, round and juror, so it cannot be copied.
+    One logprob for each opened leaf, in their order."""
+    head = 8 * 32  # where the list begins: after the eight words of the head
     return keccak(
         word(chain_id) + address_word(disputes) + word(dispute_id) + word(round_) + address_word(juror)
-        + word(token_logprob) + word(probe_logprob) + salt
+        + word(head) + word(probe_logprob) + salt
+        + word(len(token_logprobs)) + b"".join(map(word, token_logprobs))
     )  # fmt: skip

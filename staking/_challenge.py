@@ -1,4 +1,5 @@
-"""Challenge an action before the jury: commit, reveal the evidence, draw, resolve; and prove equivocation."""
+"""Challenge an action before the jury: commit, reveal the evidence, join, draw, resolve, appeal; and prove
+equivocation."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-STATES = ("None", "Committed", "Open", "Drawn", "Convicted", "Acquitted", "Voided", "Forfeited")
+STATES = ("None", "Committed", "Open", "Drawn", "Convicted", "Acquitted", "Voided", "Forfeited", "Ruled")
 """The contract's ``State`` by name."""
 
 
@@ -49,12 +50,15 @@ class Evidence:
 
     def reveal_args(self) -> tuple[Any, ...]:
         """The arguments of ``revealChallenge`` between id and salt."""
+        record, *leaf = self.join_args()
+        return (self.header.to_abi(), record, self.record_proof, *leaf)
+
+    def join_args(self) -> tuple[Any, ...]:
+        """The arguments of ``joinChallenge`` after the id."""
         model = self.action.steps[self.step]
         assert isinstance(model, ModelCallStep)  # checked by build_evidence
         return (
-            self.header.to_abi(),
             self.action.record.to_abi(),
-            self.record_proof,
             model.leaf(self.step).to_abi(),
             list(self.step_proof),
             model.generation.leaf(self.token).to_abi(),
@@ -133,8 +137,23 @@ class Challenge:
 
     @property
     def round(self) -> int:
-        """0 for the first committee, 1 after a redraw."""
+        """The number of the present draw: a redraw or an appeal begins the next."""
         return int(self._dispute().round)
+
+    @property
+    def tier(self) -> int:
+        """0 for the first committee, one more for each appeal."""
+        return int(self._dispute().tier)
+
+    @property
+    def appeal_by(self) -> int:
+        """Last unix time to appeal from the present ruling; 0 when there is none."""
+        return int(self._dispute().appealBy) if self.state == "Ruled" else 0
+
+    @property
+    def appeal_bond(self) -> int:
+        """Wei an appeal takes now; 0 when there is nothing to appeal from."""
+        return int(self.ledger.call(self._disputes.appealBond(self.id)))
 
     @property
     def draw_block(self) -> int:
@@ -156,15 +175,39 @@ class Challenge:
         salt = _salt(self.ledger, evidence)
         self.ledger.send(self._disputes.revealChallenge(self.id, *evidence.reveal_args(), salt))
 
+    def join(self, evidence: Evidence) -> None:
+        """Accuse another leaf of the same action, before the draw block; takes as much bond as the first leaf's."""
+        dispute = self._dispute()
+        leaves = len(self.ledger.call(self._disputes.leavesOf(self.id)))
+        if leaves:
+            self.ledger.approve(self.ledger.contracts.disputes.address, int(dispute.bond) // leaves)
+        self.ledger.send(self._disputes.joinChallenge(self.id, *evidence.join_args()))
+
+    def appeal(self) -> int:
+        """Ask for a larger committee; returns the bond in wei. It comes back if the outcome differs."""
+        bond = self.appeal_bond
+        self.ledger.approve(self.ledger.contracts.disputes.address, bond)
+        self.ledger.send(self._disputes.appeal(self.id))
+        return bond
+
     def draw(self) -> None:
         """Draw the committee, once the draw block is mined."""
         self.ledger.wait_block(self.draw_block + 1)
         self.ledger.send(self._disputes.draw(self.id))
 
     def resolve(self) -> Outcome:
-        """End what can be ended now and say how it stands."""
-        self.ledger.send(self._disputes.resolve(self.id))
+        """End what can be ended now, settle the jurors once it is final, and say how it stands."""
+        if self.state not in ("Convicted", "Acquitted"):
+            self.ledger.send(self._disputes.resolve(self.id))
+        if self.state in ("Convicted", "Acquitted"):
+            self.settle()
         return self.outcome()
+
+    def settle(self) -> None:
+        """Pay and punish the jurors of every tier that was not settled yet."""
+        for tier in range(self.tier + 1):
+            if not self.ledger.call(self._disputes.rulingOf(self.id, tier)).settled:
+                self.ledger.send(self._disputes.settle(self.id, tier))
 
     def outcome(self) -> Outcome:
         state = self.state

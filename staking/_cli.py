@@ -28,8 +28,9 @@ As = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Offer the commands."""
-    for command in (verify, challenge, vote, resolve, stake, unstake, withdraw, actions, audit):
+    for command in (verify, challenge, vote, resolve, appeal, stake, unstake, withdraw, actions, audit):
         app.command()(command)
+    app.command("join")(join_dispute)
     jury = typer.Typer(no_args_is_help=True, help="Join or leave the jury pool.")
     jury.command("join")(join)
     jury.command("leave")(leave)
@@ -142,8 +143,29 @@ def _embedded() -> bool:
     return settings.rpc_url is None and settings.private_key is None
 
 
+def join_dispute(
+    dispute_id: Annotated[int, typer.Argument(min=1)],
+    cid: Cid,
+    step: Annotated[int, typer.Option(min=0, help="the step to open")],
+    token: Annotated[int, typer.Option(min=0, help="the token to open")],
+    account: As = None,
+) -> None:
+    """Accuse another leaf of an action that is before the jury, with a bond of your own, before the draw.
+
+    The committee judges every leaf. Leaves that convict share the accuser's reward; the bonds of others are lost.
+    """
+    from ._challenge import Challenge, build_evidence
+
+    with connected(account) as (connection, ledger):
+        evidence = build_evidence(cid, step, token, store=connection.store, ledger=ledger)
+        before = ledger.balance(ledger.address)
+        Challenge(ledger, dispute_id).join(evidence)
+        bond = before - ledger.balance(ledger.address)
+        console.print(f"joined dispute {dispute_id}: step {step}, token {token}; bond {bond / 1e18:g} OPEN")
+
+
 def vote(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = None) -> None:
-    """As a drawn juror: replay the opened step; commit the vote, or reveal it once all have committed."""
+    """As a drawn juror: replay the opened leaves; commit the vote, or reveal it once all have committed."""
     from ..openlora import replayer_for
     from ._juror import Juror
 
@@ -154,13 +176,12 @@ def vote(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = None) 
             raise ChallengeError(f"{juror.address} is not on the committee of dispute {dispute_id}")
         with console.status("replaying"):
             made, action = juror.act(dispute_id)
-        console.print(
-            f"{action}: {made.token_logprob / 1e4:.4f} nat, probe {made.probe_logprob / 1e4:.4f} nat"
-        )
+        leaves = ", ".join(f"{logprob / 1e4:.4f}" for logprob in made.token_logprobs)
+        console.print(f"{action}: {leaves} nat, probe {made.probe_logprob / 1e4:.4f} nat")
 
 
 def resolve(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = None) -> None:
-    """Draw the committee, or rule, whichever is due."""
+    """Draw the committee, rule, or make a ruling final and pay its jurors: whichever is due."""
     from ._challenge import Challenge
 
     with connected(account) as (_, ledger):
@@ -169,7 +190,22 @@ def resolve(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = Non
             dispute.draw()
             console.print(f"drawn: {', '.join(dispute.committee)}")
         else:
-            console.print(dispute.resolve().state)
+            state = dispute.resolve().state
+            console.print(state)
+            if state == "Ruled":
+                console.print(
+                    f"final unless somebody appeals in {dispute.appeal_by - ledger.now()} s: "
+                    f"`openledger appeal {dispute_id}`, then `openledger resolve {dispute_id}`"
+                )
+
+
+def appeal(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = None) -> None:
+    """Ask a larger committee about a ruling: 5 jurors, then 11, then 23."""
+    from ._challenge import Challenge
+
+    with connected(account) as (_, ledger):
+        bond = Challenge(ledger, dispute_id).appeal()
+        console.print(f"appealed; bond {bond / 1e18:g} OPEN, yours again if the outcome differs")
 
 
 def stake(agent_id: AgentId, amount: Amount, account: As = None) -> None:

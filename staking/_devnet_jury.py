@@ -15,7 +15,8 @@ __all__ = ["hold_jury"]
 
 
 def hold_jury(challenge: Challenge, connection: Connection, replayer: ReplayerFor) -> Outcome:
-    """Draw, have every drawn juror that is a devnet account vote, and rule.
+    """Draw, have every drawn juror that is a devnet account vote, and rule; nobody appeals, so the clock is moved
+    to where the ruling is final.
 
     Raises ``ChallengeError`` when a drawn juror is not one of the devnet's accounts.
     """
@@ -37,4 +38,9 @@ def hold_jury(challenge: Challenge, connection: Connection, replayer: ReplayerFo
         juror.commit(challenge.id)
     for juror in jurors:
         juror.reveal(challenge.id)
-    return challenge.resolve()
+    outcome = challenge.resolve()
+    if outcome.state == "Ruled":
+        chain = connection.ledger.contracts.chain
+        chain.advance(challenge.appeal_by - chain.now() + 1)
+        outcome = challenge.resolve()
+    return outcome

@@ -1,7 +1,7 @@
-"""A juror: replay the one opened step of a dispute and vote with what it gave.
+"""A juror: replay the opened leaves of a dispute, one step each, and vote with what they gave.
 
-A vote is two logprobs: of the committed token and of a probe token drawn after the committee froze, so
-that copying the record or another juror does not pay.
+A vote is a logprob for the committed token of each leaf, and one for a probe token in the first leaf's place,
+drawn after the committee froze: so copying the record or another juror does not pay.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ChallengeError, ContentError
-from ..openlora import vote
+from ..openlora import Generation, vote
 from ..registry import (
     ContentStore,
     Ledger,
@@ -31,11 +31,11 @@ __all__ = ["Juror", "Vote"]
 
 @dataclass(frozen=True)
 class Vote:
-    """What a juror computed: logprobs in 10⁻⁴ nat of the committed and of the probe token."""
+    """What a juror computed: logprobs in 10⁻⁴ nat of each leaf's committed token and of the probe token."""
 
     dispute_id: int
     round: int
-    token_logprob: int
+    token_logprobs: tuple[int, ...]
     probe_logprob: int
 
 
@@ -55,21 +55,43 @@ class Juror:
         return self.address in Challenge(self._ledger, dispute_id).committee
 
     def compute(self, dispute_id: int) -> Vote:
-        """Replay the opened step under the declared adapter.
+        """Replay the opened leaves under the declared adapters.
 
-        Raises ``ContentError`` when the step's data cannot be had or is not what was opened: then abstain.
+        Raises ``ContentError`` when a step's data cannot be had or is not what was opened: then abstain.
         """
         challenge = Challenge(self._ledger, dispute_id)
         kept = self._path(dispute_id, round_ := challenge.round)
         if kept.exists():
-            return Vote(**json.loads(kept.read_text()))
-        opened = next(
-            iter(self._ledger.events(self._ledger.contracts.disputes.events.ChallengeOpened, id=dispute_id)),
-            None,
-        )
-        if opened is None:
+            known = json.loads(kept.read_text())
+            return Vote(**{**known, "token_logprobs": tuple(known["token_logprobs"])})
+        opened = self._opened(dispute_id)
+        if not opened:
             raise ChallengeError(f"dispute {dispute_id} was never opened", fix="check the id and the chain")
-        leaf, token = opened["step"], opened["leaf"]
+        logprobs = []
+        probed: int | None = None
+        for leaf, token in opened:
+            prefix, generation = self._prefix(dispute_id, leaf, token)
+            assert generation.base is not None  # generation_of always names it
+            engine = self._replayer(generation.base)
+            probe = challenge.probe % engine.vocab_size
+            committed, there = vote(engine, prefix, generation.adapter, int(token["token"]), probe)
+            logprobs.append(committed)
+            probed = there if probed is None else probed
+        assert probed is not None
+        made = Vote(dispute_id, round_, tuple(logprobs), probed)
+        self._keep(kept, made)
+        return made
+
+    def _opened(self, dispute_id: int) -> list[tuple[Any, Any]]:
+        """The step and token leaves to judge, in their order."""
+        events = self._ledger.contracts.disputes.events
+        found = [(e["step"], e["leaf"]) for e in self._ledger.events(events.ChallengeOpened, id=dispute_id)]
+        joined = sorted(
+            self._ledger.events(events.ChallengeJoined, id=dispute_id), key=lambda event: int(event["leaf"])
+        )
+        return found + [(event["step"], event["token"]) for event in joined]
+
+    def _prefix(self, dispute_id: int, leaf: Any, token: Any) -> tuple[list[int], Generation]:
         step = decode_step(cid_from_digest(bytes(leaf["detailDigest"])), self._store.get)
         if not isinstance(step, ModelCallStep) or step.leaf(leaf["index"]) != _leaf(leaf):
             raise ContentError(
@@ -77,18 +99,11 @@ class Juror:
             )
         position = int(token["t"])
         prefix = [*step.prompt_tokens, *step.output_tokens[:position]]
-        generation = generation_of(step)
         if position and step.generation.prefixes[position] != bytes(token["prefixHash"]):
             raise ContentError(f"the prefix of dispute {dispute_id} is not the opened one", cid=step.cid)
         if not position and prefix_hash(prefix) != bytes(token["prefixHash"]):
             raise ContentError(f"the prompt of dispute {dispute_id} is not the opened one", cid=step.cid)
-        assert generation.base is not None  # generation_of always names it
-        engine = self._replayer(generation.base)
-        probe = challenge.probe % engine.vocab_size
-        committed, probed = vote(engine, prefix, generation.adapter, int(token["token"]), probe)
-        made = Vote(dispute_id, round_, committed, probed)
-        self._keep(kept, made)
-        return made
+        return prefix, generation_of(step)
 
     def commit(self, dispute_id: int) -> Vote:
         """Compute and commit the vote."""
@@ -100,7 +115,7 @@ class Juror:
             dispute_id,
             made.round,
             self.address,
-            made.token_logprob,
+            made.token_logprobs,
             made.probe_logprob,
             self._salt(made),
         )
@@ -111,7 +126,7 @@ class Juror:
         """Reveal the committed vote."""
         made = self.compute(dispute_id)
         call = self._ledger.contracts.disputes.functions.revealVote(
-            dispute_id, made.token_logprob, made.probe_logprob, self._salt(made)
+            dispute_id, list(made.token_logprobs), made.probe_logprob, self._salt(made)
         )
         self._ledger.send(call)
         return made

@@ -10,17 +10,26 @@ import {
     IDisputeViews,
     IJuryIntake,
     IJuryRuling,
+    IJuryVoting,
     IProofResolver
 } from "./interfaces/IDisputes.sol";
 import { IOpenToken } from "./interfaces/IOpenToken.sol";
 import { IParameters } from "./interfaces/IParameters.sol";
 import { IRewardPool } from "./interfaces/IRewardPool.sol";
 import { IStakeVault } from "./interfaces/IStakeVault.sol";
-import { Dispute, DisputeTerms, Distribution, Vote } from "./types/DisputeTypes.sol";
+import {
+    Dispute,
+    DisputeTerms,
+    Distribution,
+    OpenedLeaf,
+    State,
+    TierRuling,
+    Vote
+} from "./types/DisputeTypes.sol";
 import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "./types/Records.sol";
 
-/// @title Implements {IDisputes}: storage, views, and four modules of code over one ledger of what was taken.
-/// @dev Invariant: the token balance is the sum of the bonds of undecided disputes.
+/// @title Implements {IDisputes}: storage, views, and modules of code over one ledger of what was taken.
+/// @dev Invariant: the token balance is the sum of every dispute's `bond` and `held`.
 /// One contract's code may not exceed 24 KiB, so the modules are contracts of their own, fixed at deployment and
 /// run by delegatecall. All of them inherit all their storage from JuryBase and declare none of their own.
 contract Disputes is JuryBase, IDisputes {
@@ -28,6 +37,8 @@ contract Disputes is JuryBase, IDisputes {
     address public immutable proofs;
     /// @notice Code of {IJuryIntake}.
     address public immutable intake;
+    /// @notice Code of {IJuryVoting}.
+    address public immutable votes;
     /// @notice Code of {IJuryRuling}.
     address public immutable rulings;
 
@@ -40,10 +51,12 @@ contract Disputes is JuryBase, IDisputes {
         IAssetRegistry assets_,
         address proofs_,
         address intake_,
+        address votes_,
         address rulings_
     ) DisputeBase(Context(token_, parameters_, vault_, actionLog_, rewardPool_, assets_)) {
         proofs = _code(proofs_);
         intake = _code(intake_);
+        votes = _code(votes_);
         rulings = _code(rulings_);
     }
 
@@ -86,23 +99,45 @@ contract Disputes is JuryBase, IDisputes {
         _run(intake);
     }
 
-    /// @inheritdoc IJuryRuling
+    /// @inheritdoc IJuryIntake
+    function joinChallenge(
+        uint256,
+        ActionRecord calldata,
+        StepLeaf calldata,
+        bytes32[] calldata,
+        TokenLeaf calldata,
+        bytes32[] calldata
+    ) external {
+        _run(intake);
+    }
+
+    /// @inheritdoc IJuryVoting
     function draw(uint256) external {
-        _run(rulings);
+        _run(votes);
     }
 
-    /// @inheritdoc IJuryRuling
+    /// @inheritdoc IJuryVoting
     function commitVote(uint256, bytes32) external {
-        _run(rulings);
+        _run(votes);
     }
 
-    /// @inheritdoc IJuryRuling
-    function revealVote(uint256, int32, int32, bytes32) external {
-        _run(rulings);
+    /// @inheritdoc IJuryVoting
+    function revealVote(uint256, int32[] calldata, int32, bytes32) external {
+        _run(votes);
     }
 
     /// @inheritdoc IJuryRuling
     function resolve(uint256) external {
+        _run(rulings);
+    }
+
+    /// @inheritdoc IJuryRuling
+    function appeal(uint256) external {
+        _run(rulings);
+    }
+
+    /// @inheritdoc IJuryRuling
+    function settle(uint256, uint8) external {
         _run(rulings);
     }
 
@@ -119,6 +154,28 @@ contract Disputes is JuryBase, IDisputes {
     /// @inheritdoc IDisputeViews
     function termsOf(uint256 id) external view returns (DisputeTerms memory) {
         return _terms[id];
+    }
+
+    /// @inheritdoc IDisputeViews
+    function appealBond(uint256 id) external view returns (uint256) {
+        Dispute storage d = _disputes[id];
+        if (d.state != State.Ruled) return 0;
+        return _appealBond(_terms[id], d);
+    }
+
+    /// @inheritdoc IDisputeViews
+    function leavesOf(uint256 id) external view returns (OpenedLeaf[] memory) {
+        return _opened[id];
+    }
+
+    /// @inheritdoc IDisputeViews
+    function rulingOf(uint256 id, uint8 tier) external view returns (TierRuling memory) {
+        return _rulings[id][tier];
+    }
+
+    /// @inheritdoc IDisputeViews
+    function committeeAt(uint256 id, uint8 round) external view returns (address[] memory) {
+        return _committees[id][round];
     }
 
     /// @inheritdoc IDisputeViews

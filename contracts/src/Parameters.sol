@@ -14,6 +14,9 @@ contract Parameters is IParameters, IntakeGuard {
     /// @dev Smallest committee; appeals enlarge it at the appellant's cost.
     uint256 private constant COMMITTEE = 5;
 
+    /// @dev Seconds a block takes, for the delays before draws.
+    uint256 private constant BLOCK_TIME = 12;
+
     mapping(Param => uint256) private _values;
 
     /// @param owner who may change parameters: a timelock, once there is one.
@@ -60,7 +63,12 @@ contract Parameters is IParameters, IntakeGuard {
             jurorFee: uint96(get(Param.JurorFee)),
             wrongVotePenalty: uint96(get(Param.WrongVotePenalty)),
             nonRevealPenalty: uint96(get(Param.NonRevealPenalty)),
-            minSlash: uint96(get(Param.MinSlash))
+            minSlash: uint96(get(Param.MinSlash)),
+            appealPeriod: uint32(get(Param.AppealPeriod)),
+            leafDelta: uint32(get(Param.LeafDelta)),
+            falseConvictionRate: uint32(get(Param.FalseConvictionRate)),
+            kLeaves: uint16(get(Param.KLeaves)),
+            auditBps: uint16(get(Param.AuditRate))
         });
     }
 
@@ -81,8 +89,8 @@ contract Parameters is IParameters, IntakeGuard {
 
     /// @inheritdoc IParameters
     function exitFormula() public view returns (uint256) {
-        uint256 longestDispute =
-            6 * (get(Param.CommitPeriod) + get(Param.RevealPeriod)) + 2 * get(Param.AppealPeriod);
+        uint256 round = get(Param.CommitPeriod) + get(Param.RevealPeriod) + get(Param.DrawDelay) * BLOCK_TIME;
+        uint256 longestDispute = 6 * round + 2 * get(Param.AppealPeriod);
         return get(Param.MaxAnchorLag) + get(Param.ChallengeWindow) + get(Param.DemandResponse)
             + get(Param.DemandExtension) + get(Param.EvidenceReveal) + longestDispute;
     }

@@ -141,13 +141,14 @@ contract DisputesJuryTest is Case {
     }
 
     function test_flow_convictionIsTerminalForTheAction() public {
-        uint256 other = _commit(stranger, 4);
         uint256 id = _drawn(3);
         _voteAll(id, 5, CLAIMED - 30_000, -80_000);
+        uint256 other = _commit(stranger, 4);
         uint256 before = token.balanceOf(stranger);
         _reveal(stranger, other, 4);
         assertEq(uint8(disputes.dispute(other).state), uint8(State.Voided));
         assertEq(token.balanceOf(stranger), before + JURY_COST);
+        assertEq(vault.stakeOf(agentId), STAKE - SLASH);
     }
 
     function test_flow_concurrentConvictionOnlyPaysForItsJury() public {
@@ -157,8 +158,10 @@ contract DisputesJuryTest is Case {
         _reveal(stranger, second, 4);
         _draw(first);
         _draw(second);
-        _voteAll(first, 5, CLAIMED - 30_000, -80_000);
-        _voteAll(second, 5, CLAIMED - 30_000, -80_000);
+        _rule(first, _list(CLAIMED - 30_000, 5), _list(-80_000, 5));
+        _rule(second, _list(CLAIMED - 30_000, 5), _list(-80_000, 5));
+        _finish(first);
+        _finish(second);
         assertEq(vault.stakeOf(agentId), STAKE - SLASH - 1 ether);
         assertEq(vault.positionOf(agentId, operator).claims, 0);
         assertEq(token.balanceOf(address(disputes)), 0);
@@ -257,6 +260,47 @@ contract DisputesJuryTest is Case {
         bool convicted = above >= 3 || below >= 3;
         assertEq(uint8(disputes.dispute(id).state), uint8(convicted ? State.Convicted : State.Acquitted));
         assertEq(token.balanceOf(address(disputes)), 0);
+    }
+
+    // --- what others are told ----------------------------------------------------------------------------------
+
+    function test_verdict_isPosted() public {
+        uint256 id = _drawn(3);
+        _voteAll(id, 5, CLAIMED, -80_000);
+        bytes32 subject = disputes.dispute(id).structHash;
+        (bool answered, uint8 response, bytes32 named, string memory tag,) =
+            validations.getValidation(address(disputes), agentId, subject);
+        assertTrue(answered);
+        assertEq(response, 100);
+        assertEq(uint256(named), id);
+        assertEq(tag, "jury");
+        id = _drawn(4);
+        _voteAll(id, 5, CLAIMED - 30_000, -80_000);
+        (, response, named,,) = validations.getValidation(address(disputes), agentId, subject);
+        assertEq(response, 0);
+        assertEq(uint256(named), id);
+    }
+
+    function test_verdict_thatCannotBePostedHoldsUpNothing() public {
+        uint256 id = _drawn(3);
+        _rule(id, _list(CLAIMED - 30_000, 5), _list(-80_000, 5));
+        vm.warp(disputes.dispute(id).appealBy + 1);
+        // a registry that burns all it is given
+        vm.etch(address(validations), hex"fe");
+        vm.expectEmit(address(disputes));
+        emit IDisputeEvents.VerdictNotPosted(id);
+        disputes.resolve(id);
+        assertEq(uint8(disputes.dispute(id).state), uint8(State.Convicted));
+        assertEq(token.balanceOf(address(disputes)), 0);
+    }
+
+    function test_verdict_cannotBeMadeToFailByLeavingTooLittleGas() public {
+        uint256 id = _drawn(3);
+        _rule(id, _list(CLAIMED - 30_000, 5), _list(-80_000, 5));
+        vm.warp(disputes.dispute(id).appealBy + 1);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.GasTooLow.selector, 500_000));
+        disputes.resolve{ gas: 530_000 }(id);
+        disputes.resolve(id);
     }
 
     // --- committing and revealing evidence ---------------------------------------------------------------------
@@ -493,7 +537,7 @@ contract DisputesJuryTest is Case {
         _revealVote(id, members[0], CLAIMED, -80_000);
         vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.VoteMismatch.selector, members[1]));
         vm.prank(members[1]);
-        disputes.revealVote(id, CLAIMED, -80_000, SALT);
+        disputes.revealVote(id, _list(CLAIMED, 1), -80_000, SALT);
     }
 
     function test_vote_revertsForStrangersTwiceLateAndEarly() public {
@@ -509,11 +553,11 @@ contract DisputesJuryTest is Case {
         vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.AlreadyVoted.selector, members[0]));
         disputes.commitVote(id, keccak256("another"));
         vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.TooEarly.selector, d.commitBy + 1));
-        disputes.revealVote(id, CLAIMED, -80_000, SALT);
+        disputes.revealVote(id, _list(CLAIMED, 1), -80_000, SALT);
         vm.warp(d.commitBy + 1);
-        disputes.revealVote(id, CLAIMED, -80_000, SALT);
+        disputes.revealVote(id, _list(CLAIMED, 1), -80_000, SALT);
         vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.AlreadyVoted.selector, members[0]));
-        disputes.revealVote(id, CLAIMED, -80_000, SALT);
+        disputes.revealVote(id, _list(CLAIMED, 1), -80_000, SALT);
         vm.stopPrank();
 
         vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.TooLate.selector, d.commitBy));
@@ -527,12 +571,12 @@ contract DisputesJuryTest is Case {
         uint256 id = _drawn(3);
         address[] memory members = disputes.committee(id);
         for (uint256 i; i < 5; ++i) {
-            _commitVote(id, members[i], i == 0 ? int32(1) : CLAIMED, -1_000_001);
+            _commitVote(id, members[i], i == 0 ? int32(1) : CLAIMED, i == 0 ? int32(0) : -1_000_001);
         }
-        vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.BadLogprob.selector, 1));
-        _revealVote(id, members[0], 1, -1_000_001);
         vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.BadLogprob.selector, -1_000_001));
-        _revealVote(id, members[1], CLAIMED, -1_000_001);
+        _revealVote(id, members[1], _list(CLAIMED, 1), -1_000_001);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeErrors.BadLogprob.selector, 1));
+        _revealVote(id, members[0], _list(1, 1), 0);
     }
 
     function test_rulings_codeAloneKnowsNoDispute() public {

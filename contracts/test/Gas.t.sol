@@ -2,16 +2,7 @@
 pragma solidity ^0.8.28;
 
 import { Records } from "src/libraries/Records.sol";
-import {
-    ActionRecord,
-    AnchorCall,
-    BatchHeader,
-    Claim,
-    RecordProof,
-    StepLeaf,
-    SumNode,
-    TokenLeaf
-} from "src/types/Records.sol";
+import { ActionRecord, AnchorCall, BatchHeader, Claim, RecordProof, SumNode } from "src/types/Records.sol";
 import { Payout, Trees } from "./utils/Trees.sol";
 import { Case } from "./utils/Case.sol";
 
@@ -80,41 +71,6 @@ contract GasTest is Case {
         vm.snapshotGasLastCall("disputes", "proveAnchoredMismatch");
     }
 
-    function test_gas_jury() public {
-        uint256 id = _commitMeasured();
-        vm.roll(block.number + 1);
-        _revealMeasured(id);
-        vm.roll(disputes.dispute(id).drawBlock + 1);
-        disputes.draw(id);
-        vm.snapshotGasLastCall("disputes", "draw");
-        address[] memory members = disputes.committee(id);
-        for (uint256 i; i < 5; ++i) {
-            _commitVote(id, members[i], -40_000, -80_000);
-        }
-        vm.snapshotGasLastCall("disputes", "commitVote");
-        for (uint256 i; i < 5; ++i) {
-            _revealVote(id, members[i], -40_000, -80_000);
-        }
-        vm.snapshotGasLastCall("disputes", "revealVote");
-        disputes.resolve(id);
-        vm.snapshotGasLastCall("disputes", "resolve, convicted");
-    }
-
-    function test_gas_penalties() public {
-        uint256 id = _drawn(3);
-        address[] memory members = disputes.committee(id);
-        for (uint256 i; i < 3; ++i) {
-            _commitVote(id, members[i], -1030, -80_000);
-        }
-        vm.warp(disputes.dispute(id).commitBy + 1);
-        for (uint256 i; i < 3; ++i) {
-            _revealVote(id, members[i], -1030, -80_000);
-        }
-        vm.warp(disputes.dispute(id).revealBy + 1);
-        disputes.resolve(id);
-        vm.snapshotGasLastCall("disputes", "resolve, acquitted, two jurors penalised");
-    }
-
     function _anchorOf(uint32 count, string memory name) private {
         uint256 sum = 0.001 ether * uint256(count);
         _pay(sum);
@@ -134,24 +90,5 @@ contract GasTest is Case {
         uint256 gas = vm.snapshotGasLastCall("anchor", name);
         assertLt(gas, 68_000);
         if (count == 4096) assertLe(gas / count, 16);
-    }
-
-    function _commitMeasured() private returns (uint256 id) {
-        bytes32 evidence =
-            keccak256(abi.encode(challenger, SALT, Records.structHash(record), uint16(0), uint32(3)));
-        vm.prank(challenger);
-        id = disputes.commitChallenge(header, record.nonce, evidence);
-        vm.snapshotGasLastCall("disputes", "commitChallenge");
-    }
-
-    function _revealMeasured(uint256 id) private {
-        RecordProof memory recordProof = Trees.recordProof(_both(), 0);
-        bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
-        bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), 3);
-        TokenLeaf memory leaf = leaves[3];
-        StepLeaf memory opened = step;
-        vm.prank(challenger);
-        disputes.revealChallenge(id, header, record, recordProof, opened, stepProof, leaf, tokenProof, SALT);
-        vm.snapshotGasLastCall("disputes", "revealChallenge");
     }
 }

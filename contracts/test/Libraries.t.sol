@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import { Test } from "forge-std/Test.sol";
 import { Ruling } from "src/libraries/Ruling.sol";
+import { Median } from "src/types/DisputeTypes.sol";
 import { SumTree } from "src/libraries/SumTree.sol";
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
 import { AgentState, AgentStateLib } from "src/types/AgentState.sol";
@@ -10,7 +11,7 @@ import { AgentState, AgentStateLib } from "src/types/AgentState.sol";
 /// @title The libraries against slow, obvious models of themselves.
 contract LibrariesTest is Test {
     using SumTree for SumTree.Tree;
-    using Ruling for Ruling.Median;
+    using Ruling for Median;
 
     uint256 private constant SLOTS = 24;
 
@@ -48,13 +49,13 @@ contract LibrariesTest is Test {
         assertEq(weight, 7);
     }
 
-    function test_fuzz_median_hasNoMoreThanHalfOnEitherSide(int32[7] memory raw, uint256 n) public pure {
-        n = bound(n, 1, 7);
-        int256[] memory values = new int256[](n);
-        for (uint256 i; i < n; ++i) {
+    function test_fuzz_median_hasNoMoreThanHalfOnEitherSide(int32[23] memory raw, uint256 n) public pure {
+        n = bound(n, 1, 23);
+        int32[] memory values = new int32[](23);
+        for (uint256 i; i < 23; ++i) {
             values[i] = raw[i];
         }
-        Ruling.Median memory m = Ruling.median(values);
+        Median memory m = Ruling.median(values, n);
         assertLe(m.low, m.high);
         if (n % 2 == 1) assertEq(m.low, m.high);
         uint256 below;
@@ -65,11 +66,30 @@ contract LibrariesTest is Test {
         }
         assertLe(2 * below, n);
         assertLe(2 * above, n);
-        assertFalse(m.isFar(m.low, 0));
-        assertFalse(m.isFar(m.high, 0));
-        assertTrue(m.isFar(m.high + 11, 10));
-        assertTrue(m.isFar(m.low - 11, 10));
-        assertFalse(m.isFar(m.low - 10, 10));
+        assertLe(m.low, m.middle());
+        assertLe(m.middle(), m.high);
+        (int256 low, int256 high) = (m.low, m.high);
+        assertFalse(m.isFar(low, 0));
+        assertFalse(m.isFar(high, 0));
+        assertTrue(m.isFar(high + 11, 10));
+        assertTrue(m.isFar(low - 11, 10));
+        assertFalse(m.isFar(low - 10, 10));
+    }
+
+    /// @dev Whoever votes first, the median is the same.
+    function test_fuzz_median_doesNotDependOnTheOrderOfVotes(int32[11] memory raw, uint256 seed) public pure {
+        int32[] memory values = new int32[](11);
+        int32[] memory shuffled = new int32[](11);
+        for (uint256 i; i < 11; ++i) {
+            uint256 k = uint256(keccak256(abi.encode(seed, i))) % (i + 1);
+            values[i] = raw[i];
+            shuffled[i] = shuffled[k];
+            shuffled[k] = raw[i];
+        }
+        Median memory a = Ruling.median(values, 11);
+        Median memory b = Ruling.median(shuffled, 11);
+        assertEq(a.low, b.low);
+        assertEq(a.high, b.high);
     }
 
     function test_fuzz_depth_isTheCeilingOfTheLogarithm(uint32 count) public pure {

@@ -67,8 +67,8 @@ contract ParametersTest is Test {
     }
 
     function test_exitFormula_isTheDocumentedSum() public {
-        // 1 h + 3 d + 12 h + 24 h + 6 h + (3 rounds x 2 x 24 h + 2 appeals x 24 h)
-        assertEq(parameters.exitFormula(), 1 hours + 3 days + 42 hours + 8 days);
+        // 1 h + 3 d + 12 h + 24 h + 6 h + (3 tiers x 2 draws x (24 h + 4 blocks) + 2 appeals x 24 h)
+        assertEq(parameters.exitFormula(), 1 hours + 3 days + 42 hours + 8 days + 6 * 4 * 12);
         vm.expectRevert(
             abi.encodeWithSelector(
                 IParameters.ExitFormulaBroken.selector, 14 days, parameters.exitFormula() + 2 days

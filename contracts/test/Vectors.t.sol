@@ -247,21 +247,16 @@ contract VectorsTest is Test {
             vm.parseJsonUint(json, ".tokenIndex")
         );
         assertEq(keccak256(evidence), vm.parseJsonBytes32(json, ".evidenceHash"));
-        // the values are static, so encoding them in two parts is encoding them in one
+        int256[] memory logprobs = vm.parseJsonIntArray(json, ".tokenLogprobs");
         bytes memory vote = abi.encode(
             31_337,
             vm.parseJsonAddress(json, ".disputes"),
             vm.parseJsonUint(json, ".disputeId"),
             vm.parseJsonUint(json, ".round"),
-            vm.parseJsonAddress(json, ".client")
-        );
-        vote = bytes.concat(
-            vote,
-            abi.encode(
-                vm.parseJsonInt(json, ".tokenLogprob"),
-                vm.parseJsonInt(json, ".probeLogprob"),
-                vm.parseJsonBytes32(json, ".salt")
-            )
+            vm.parseJsonAddress(json, ".client"),
+            logprobs,
+            vm.parseJsonInt(json, ".probeLogprob"),
+            vm.parseJsonBytes32(json, ".salt")
         );
         assertEq(keccak256(vote), vm.parseJsonBytes32(json, ".voteCommitment"));
     }

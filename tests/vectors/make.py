@@ -203,10 +203,12 @@ def hashing() -> dict[str, Any]:
         "disputes": DOMAIN.verifying_contract,
         "disputeId": "4",
         "round": "0",
-        "tokenLogprob": "-12345",
+        "tokenLogprobs": ["-12345", "0", "-77"],
         "probeLogprob": "-1000000",
         "voteCommitment": x(
-            vote_commitment(31337, DOMAIN.verifying_contract, 4, 0, CLIENT, -12345, -1_000_000, h("salt"))
+            vote_commitment(
+                31337, DOMAIN.verifying_contract, 4, 0, CLIENT, [-12345, 0, -77], -1_000_000, h("salt")
+            )
         ),
     }
 

@@ -92,13 +92,14 @@ abstract contract DisputeBase is IDisputeErrors, IDisputeEvents {
         _settled[_actionKey(agentId, operator, nonce)] += taken;
     }
 
-    /// @dev Pays out a slash that this contract holds; the parts add up to `total`.
+    /// @dev Pays out a slash that this contract holds; the parts add up to `total`. Of the rest at most `juryCost`
+    /// stays here for jurors. Without a challenger its share stays here too, for the caller to pay out.
     function _distribute(
         uint256 total,
         DisputeTerms memory terms,
         address challenger,
         Harm[2] memory harms,
-        uint256 jurors
+        uint256 juryCost
     ) internal returns (Distribution memory d) {
         d.total = total;
         d.toChallenger = total * terms.challengerBps / BPS;
@@ -110,9 +111,9 @@ abstract contract DisputeBase is IDisputeErrors, IDisputeEvents {
             d.toClients += refund;
             _pay(harms[i].client, refund);
         }
-        if (jurors != 0) d.toJury = Math.min(terms.jurorFee, rest / jurors) * jurors;
+        d.toJury = Math.min(juryCost, rest);
         d.burned = total - d.toChallenger - d.toClients - d.toJury;
-        _pay(challenger, d.toChallenger);
+        if (challenger != address(0)) _pay(challenger, d.toChallenger);
         _burn(d.burned);
     }
 

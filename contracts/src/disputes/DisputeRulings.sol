@@ -7,10 +7,11 @@ import { IOpenToken } from "../interfaces/IOpenToken.sol";
 import { IParameters } from "../interfaces/IParameters.sol";
 import { IRewardPool } from "../interfaces/IRewardPool.sol";
 import { IStakeVault } from "../interfaces/IStakeVault.sol";
+import { IValidationRegistry } from "../interfaces/IValidationRegistry.sol";
 import { Context, DisputeBase } from "./DisputeBase.sol";
 import { JuryRuling } from "./JuryRuling.sol";
 
-/// @title The module of {Disputes} for draw, votes and rulings.
+/// @title The module of {Disputes} for rulings, appeals and outcomes.
 /// @notice {Disputes} runs this contract's code on its own storage; called directly it knows no dispute and
 /// may not touch the vault.
 contract DisputeRulings is JuryRuling {
@@ -20,6 +21,10 @@ contract DisputeRulings is JuryRuling {
         IStakeVault vault_,
         IActionLog actionLog_,
         IRewardPool rewardPool_,
-        IAssetRegistry assets_
-    ) DisputeBase(Context(token_, parameters_, vault_, actionLog_, rewardPool_, assets_)) { }
+        IAssetRegistry assets_,
+        IValidationRegistry validations_
+    )
+        DisputeBase(Context(token_, parameters_, vault_, actionLog_, rewardPool_, assets_))
+        JuryRuling(validations_)
+    { }
 }

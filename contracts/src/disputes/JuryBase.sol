@@ -2,23 +2,33 @@
 pragma solidity ^0.8.28;
 
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
-import { Dispute, DisputeTerms, State, Vote } from "../types/DisputeTypes.sol";
+import {
+    Dispute,
+    DisputeTerms,
+    Median,
+    OpenedLeaf,
+    State,
+    TierRuling,
+    Vote
+} from "../types/DisputeTypes.sol";
 import { DisputeBase } from "./DisputeBase.sol";
 
 /// @title Storage of jury disputes, shared by {Disputes} and its modules.
 abstract contract JuryBase is DisputeBase {
+    /// @dev Jurors of the first committee.
     uint256 internal constant COMMITTEE = 5;
-    uint256 internal constant QUORUM = 3;
-    /// @dev A committee that did not vote is replaced once.
-    uint8 internal constant LAST_ROUND = 1;
+    /// @dev Two appeals: 5, 11, 23.
+    uint8 internal constant LAST_TIER = 2;
 
     uint256 internal _count;
     mapping(uint256 id => Dispute) internal _disputes;
     mapping(uint256 id => DisputeTerms) internal _terms;
+    mapping(uint256 id => OpenedLeaf[]) internal _opened;
+    mapping(uint256 id => mapping(uint256 tier => TierRuling)) internal _rulings;
+    /// @dev What the latest committee that ruled found, for each opened leaf.
+    mapping(uint256 id => Median[]) internal _medians;
     mapping(uint256 id => mapping(uint256 round => address[])) internal _committees;
     mapping(uint256 id => mapping(uint256 round => mapping(address juror => Vote))) internal _votes;
-    /// @dev Juror stake locked for the present round.
-    mapping(uint256 id => mapping(address juror => uint256)) internal _locked;
     /// @dev The dispute in which a leaf is being or was judged.
     mapping(bytes32 leafKey => uint256 id) internal _leaves;
 
@@ -27,24 +37,39 @@ abstract contract JuryBase is DisputeBase {
         require(d.state == state, WrongState(id, d.state));
     }
 
-    /// @dev Ends a dispute undecided: the bond goes back.
+    /// @dev Ends a dispute undecided: bonds go back.
     function _void(uint256 id, Dispute storage d, string memory reason) internal {
         d.state = State.Voided;
         emit Voided(id, reason);
-        _returnBond(d);
-    }
-
-    function _returnBond(Dispute storage d) internal {
         uint256 bond = d.bond;
         d.bond = 0;
-        _pay(d.challenger, bond);
+        OpenedLeaf[] storage leaves = _opened[id];
+        uint256 n = leaves.length;
+        if (n == 0) return _pay(d.challenger, bond);
+        for (uint256 i; i < n; ++i) {
+            _pay(leaves[i].accuser, bond / n);
+        }
     }
 
     /// @dev The parties do not judge their own case.
-    function _parties(Dispute storage d) internal view returns (address[] memory parties) {
-        parties = new address[](2);
+    function _parties(uint256 id, Dispute storage d) internal view returns (address[] memory parties) {
+        OpenedLeaf[] storage leaves = _opened[id];
+        uint256 n = leaves.length;
+        parties = new address[](2 + n + d.tier);
         parties[0] = d.challenger;
         parties[1] = d.operator;
+        for (uint256 i; i < n; ++i) {
+            parties[2 + i] = leaves[i].accuser;
+        }
+        for (uint256 tier; tier < d.tier; ++tier) {
+            parties[2 + n + tier] = _rulings[id][tier].appellant;
+        }
+    }
+
+    /// @dev The next committee is drawn once its block is mined.
+    function _awaitDraw(Dispute storage d, DisputeTerms memory terms) internal {
+        d.state = State.Open;
+        d.drawBlock = uint64(block.number + terms.drawDelay);
     }
 
     function _bondFor(DisputeTerms memory terms, uint256 fee)
@@ -52,12 +77,22 @@ abstract contract JuryBase is DisputeBase {
         pure
         returns (uint256 atCommit, uint256 total)
     {
-        atCommit = _juryCost(terms);
+        atCommit = _juryCost(terms, 0);
         total = Math.max(atCommit, Math.saturatingMul(_target(terms, fee), terms.bondBps) / BPS);
     }
 
-    function _juryCost(DisputeTerms memory terms) internal pure returns (uint256) {
-        return COMMITTEE * terms.jurorFee;
+    /// @dev What an appeal from the present tier's ruling takes: the next committee's cost, and as much of the
+    /// slash at stake as an accuser puts up.
+    function _appealBond(DisputeTerms memory terms, Dispute storage d) internal view returns (uint256) {
+        return _juryCost(terms, d.tier + 1) + uint256(d.encumbered) * terms.bondBps / BPS;
+    }
+
+    function _juryCost(DisputeTerms memory terms, uint256 tier) internal pure returns (uint256) {
+        return _committeeSize(tier) * terms.jurorFee;
+    }
+
+    function _committeeSize(uint256 tier) internal pure returns (uint256) {
+        return tier == 0 ? COMMITTEE : tier == 1 ? 11 : 23;
     }
 
     function _leafKey(bytes32 headerHash, bytes32 structHash, uint16 step, uint32 token_)

@@ -1,76 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
+import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { IJuryRuling } from "../interfaces/IDisputes.sol";
+import { IOpenToken } from "../interfaces/IOpenToken.sol";
+import { IValidationRegistry } from "../interfaces/IValidationRegistry.sol";
 import { Ruling } from "../libraries/Ruling.sol";
-import { Dispute, DisputeTerms, Distribution, State, Vote } from "../types/DisputeTypes.sol";
+import {
+    Dispute,
+    DisputeTerms,
+    Distribution,
+    Median,
+    OpenedLeaf,
+    State,
+    TierRuling,
+    Vote
+} from "../types/DisputeTypes.sol";
 import { JuryBase } from "./JuryBase.sol";
 
-/// @title From an open challenge to its outcome.
+/// @title From votes to rulings, appeals and the outcome.
+///
+/// Where a final ruling's money comes from and goes to:
+///   the first committee   the slash, or the accusers' bonds
+///   a later one, the appeal having been right: the same; what they cannot cover, the appellant's bond
+///   a later one, the appeal having been wrong: its bond, whose rest goes to the other side
 abstract contract JuryRuling is JuryBase, IJuryRuling {
-    using Ruling for Ruling.Median;
+    using SafeERC20 for IOpenToken;
+    using SafeCast for uint256;
+    using Ruling for Median;
 
-    int32 private constant MIN_LOGPROB = -1_000_000;
+    /// @dev What posting a verdict may use; it needs about half.
+    uint256 private constant POST_GAS = 500_000;
 
-    /// @dev A block's hash can be read for 256 blocks.
-    uint256 private constant HASH_REACH = 256;
+    /// @notice Where verdicts are posted.
+    IValidationRegistry public immutable validations;
 
-    /// @inheritdoc IJuryRuling
-    function draw(uint256 id) external {
-        Dispute storage d = _requireState(id, State.Open);
-        require(block.number > d.drawBlock, TooEarly(d.drawBlock + 1));
-        uint256 missed = (block.number - 1 - d.drawBlock) / HASH_REACH;
-        bytes32 hash = blockhash(d.drawBlock + missed * HASH_REACH);
-        bytes32 seed = keccak256(abi.encode(hash, id, d.round));
-
-        DisputeTerms memory terms = _terms[id];
-        address[] memory drawn = vault.drawJurors(uint256(seed), d.frozenBlock, COMMITTEE, _parties(d));
-        for (uint256 i; i < COMMITTEE; ++i) {
-            _locked[id][drawn[i]] = vault.lockJuror(drawn[i], terms.nonRevealPenalty);
-        }
-        _committees[id][d.round] = drawn;
-        d.state = State.Drawn;
-        d.probe = uint32(uint256(keccak256(abi.encode(seed, "probe"))));
-        d.commitBy = uint64(block.timestamp + terms.commitPeriod);
-        d.revealBy = d.commitBy + terms.revealPeriod;
-        emit Drawn(id, d.round, drawn, d.probe, d.commitBy, d.revealBy);
-    }
-
-    /// @inheritdoc IJuryRuling
-    function commitVote(uint256 id, bytes32 commitment) external {
-        Dispute storage d = _requireState(id, State.Drawn);
-        require(block.timestamp <= d.commitBy, TooLate(d.commitBy));
-        require(_onCommittee(id, d.round, msg.sender), NotOnCommittee(msg.sender));
-        Vote storage vote = _votes[id][d.round][msg.sender];
-        require(vote.commitment == 0, AlreadyVoted(msg.sender));
-        require(commitment != 0, VoteMismatch(msg.sender));
-        vote.commitment = commitment;
-        ++d.commits;
-        emit VoteCommitted(id, d.round, msg.sender);
-    }
-
-    /// @inheritdoc IJuryRuling
-    function revealVote(uint256 id, int32 tokenLogprob, int32 probeLogprob, bytes32 salt) external {
-        Dispute storage d = _requireState(id, State.Drawn);
-        require(block.timestamp <= d.revealBy, TooLate(d.revealBy));
-        // nobody may see a vote while somebody may still commit one
-        require(block.timestamp > d.commitBy || d.commits == COMMITTEE, TooEarly(d.commitBy + 1));
-        Vote storage vote = _votes[id][d.round][msg.sender];
-        require(!vote.revealed, AlreadyVoted(msg.sender));
-        bytes32 commitment = keccak256(
-            abi.encode(
-                block.chainid, address(this), id, d.round, msg.sender, tokenLogprob, probeLogprob, salt
-            )
-        );
-        require(commitment == vote.commitment, VoteMismatch(msg.sender));
-        require(tokenLogprob >= MIN_LOGPROB && tokenLogprob <= 0, BadLogprob(tokenLogprob));
-        require(probeLogprob >= MIN_LOGPROB && probeLogprob <= 0, BadLogprob(probeLogprob));
-        vote.tokenLogprob = tokenLogprob;
-        vote.probeLogprob = probeLogprob;
-        vote.revealed = true;
-        ++d.reveals;
-        emit VoteRevealed(id, d.round, msg.sender, tokenLogprob, probeLogprob);
+    constructor(IValidationRegistry validations_) {
+        validations = validations_;
     }
 
     /// @inheritdoc IJuryRuling
@@ -80,10 +48,58 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
             require(block.timestamp > d.evidenceBy, TooEarly(d.evidenceBy + 1));
             return _forfeit(id, d);
         }
+        if (d.state == State.Ruled) {
+            require(block.timestamp > d.appealBy, TooEarly(d.appealBy + 1));
+            return _finish(id, d);
+        }
         require(d.state == State.Drawn, WrongState(id, d.state));
-        require(block.timestamp > d.revealBy || d.reveals == COMMITTEE, TooEarly(d.revealBy + 1));
-        if (d.reveals >= QUORUM) _rule(id, d);
+        uint256 size = _committeeSize(d.tier);
+        require(block.timestamp > d.revealBy || d.reveals == size, TooEarly(d.revealBy + 1));
+        if (d.reveals > size / 2) _rule(id, d);
         else _noQuorum(id, d);
+    }
+
+    /// @inheritdoc IJuryRuling
+    function appeal(uint256 id) external {
+        Dispute storage d = _requireState(id, State.Ruled);
+        require(block.timestamp <= d.appealBy, TooLate(d.appealBy));
+        DisputeTerms memory terms = _terms[id];
+        uint256 bond = _appealBond(terms, d);
+        TierRuling storage ruling = _rulings[id][d.tier];
+        ruling.appellant = msg.sender;
+        ruling.appealBond = bond.toUint128();
+        d.held += ruling.appealBond;
+        ++d.tier;
+        d.redrawn = false;
+        (uint256 stake, uint256 jurors) = vault.juryAt(d.frozenBlock, _parties(id, d));
+        require(jurors >= _committeeSize(d.tier), JuryTooSmall(jurors, stake));
+        _nextRound(d, terms);
+        emit Appealed(id, d.tier, msg.sender, bond, d.drawBlock);
+        token.safeTransferFrom(msg.sender, address(this), bond);
+    }
+
+    /// @inheritdoc IJuryRuling
+    /// @dev A vote is right when each logprob is near the final ruling's median and the probe is near the median
+    /// of the probes of its round's other such votes. So who outvoted the honest in a round overturned later
+    /// loses, and cannot make the honest lose by lying about the probe as well.
+    function settle(uint256 id, uint8 tier) public {
+        Dispute storage d = _disputes[id];
+        bool convicted = d.state == State.Convicted;
+        require(convicted || d.state == State.Acquitted, WrongState(id, d.state));
+        TierRuling storage ruling = _rulings[id][tier];
+        require(tier <= d.tier && !ruling.settled, AlreadySettled(id, tier));
+        ruling.settled = true;
+
+        address[] memory jurors = _committees[id][ruling.round];
+        bool[] memory right = _judge(id, ruling.round, jurors);
+        uint256 pot = ruling.pot;
+        d.held -= ruling.pot;
+        uint256 reward = pot / jurors.length;
+        (uint256 penalties, uint256 paid) = _settleJurors(id, ruling.round, jurors, right, reward);
+        // fees that nobody earned: nobody profits from a conviction's, an acquittal's were the operator's to have
+        if (convicted) penalties += pot - paid;
+        else _pay(d.operator, pot - paid);
+        _burn(penalties);
     }
 
     function _forfeit(uint256 id, Dispute storage d) private {
@@ -96,38 +112,128 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
 
     function _rule(uint256 id, Dispute storage d) private {
         DisputeTerms memory terms = _terms[id];
-        (Ruling.Median memory token_, Ruling.Median memory probe_) = _medians(id, d);
-        bool convicted = token_.isFar(d.committedLogprob, terms.grossDelta);
-        emit Ruled(id, d.round, token_.middle(), probe_.middle(), convicted);
-
-        bool[] memory right = _judgeJurors(id, d, terms, token_, probe_);
-        uint256 rightCount;
-        for (uint256 i; i < COMMITTEE; ++i) {
-            if (right[i]) ++rightCount;
-        }
-        uint256 toJury = convicted ? _convict(id, d, terms, rightCount) : _acquit(id, d, terms, rightCount);
-        uint256 penalties = _settleJurors(id, d, terms, right, rightCount == 0 ? 0 : toJury / rightCount);
-        _burn(penalties);
+        int32[] memory middles = _findMedians(id, d);
+        bool convicted = _countOff(_offLeaves(id, terms)) != 0;
+        _rulings[id][d.tier] = TierRuling(d.round, convicted, false, address(0), 0, 0);
+        d.state = State.Ruled;
+        d.appealBy = d.tier == LAST_TIER ? 0 : uint64(block.timestamp + terms.appealPeriod);
+        emit Ruled(id, d.tier, d.round, middles, convicted, d.appealBy);
+        if (d.tier == LAST_TIER) _finish(id, d);
     }
 
-    /// @dev CONVICTED: bond back; the slash to client, challenger, jury and fire.
-    function _convict(uint256 id, Dispute storage d, DisputeTerms memory terms, uint256 jurors)
+    /// @dev Makes the ruling of the present tier the outcome.
+    function _finish(uint256 id, Dispute storage d) private {
+        DisputeTerms memory terms = _terms[id];
+        bool convicted = _rulings[id][d.tier].convicted;
+        (uint256 due, uint256 lost) = _appealsOf(id, d, terms, convicted);
+        uint256 covered = convicted ? _convict(id, d, terms, due, lost) : _acquit(id, d, due, lost);
+
+        uint256 part = Math.min(covered, _juryCost(terms, 0));
+        _rulings[id][0].pot = uint128(part);
+        d.held += uint128(part);
+        covered -= part;
+        for (uint256 tier; tier < d.tier; ++tier) {
+            covered = _closeAppeal(id, d, tier, convicted, _juryCost(terms, tier + 1), covered);
+        }
+        _post(id, d, convicted);
+        // three committees in one transaction would be too many; one is not
+        if (d.tier == 0) settle(id, 0);
+    }
+
+    /// @dev Nothing that goes wrong there may hold up a ruling; nor may whoever resolves make it go wrong by leaving
+    /// too little gas.
+    function _post(uint256 id, Dispute storage d, bool convicted) private {
+        require(gasleft() > POST_GAS + POST_GAS / 32, GasTooLow(POST_GAS));
+        (bool posted,) = address(validations).call{ gas: POST_GAS }(
+            abi.encodeCall(
+                IValidationRegistry.postVerdict,
+                (d.agentId, d.structHash, convicted ? 0 : 100, "", bytes32(id), "jury")
+            )
+        );
+        if (!posted) emit VerdictNotPosted(id);
+    }
+
+    /// @return due what the loser owes: the first committee, and those that had to be asked to get it right.
+    /// @return lost what wrong appeals leave to the other side.
+    function _appealsOf(uint256 id, Dispute storage d, DisputeTerms memory terms, bool convicted)
+        private
+        view
+        returns (uint256 due, uint256 lost)
+    {
+        due = _juryCost(terms, 0);
+        for (uint256 tier; tier < d.tier; ++tier) {
+            TierRuling storage ruling = _rulings[id][tier];
+            uint256 cost = _juryCost(terms, tier + 1);
+            if (ruling.convicted == convicted) lost += ruling.appealBond - cost;
+            else due += cost;
+        }
+    }
+
+    /// @dev Sets the next tier's pot aside, and returns the bond of an appeal that was right.
+    function _closeAppeal(
+        uint256 id,
+        Dispute storage d,
+        uint256 tier,
+        bool convicted,
+        uint256 cost,
+        uint256 covered
+    ) private returns (uint256) {
+        TierRuling storage ruling = _rulings[id][tier];
+        uint256 bond = ruling.appealBond;
+        uint256 back;
+        if (ruling.convicted != convicted) {
+            uint256 part = Math.min(covered, cost);
+            covered -= part;
+            back = bond - (cost - part);
+        }
+        ruling.appealBond = 0;
+        _rulings[id][tier + 1].pot = uint128(cost);
+        d.held = d.held - uint128(bond) + uint128(cost);
+        emit AppealClosed(id, uint8(tier + 1), ruling.appellant, back);
+        _pay(ruling.appellant, back);
+        return covered;
+    }
+
+    /// @dev CONVICTED: bonds back; the slash to client, accusers, juries and fire.
+    function _convict(uint256 id, Dispute storage d, DisputeTerms memory terms, uint256 due, uint256 lost)
         private
         returns (uint256)
     {
         d.state = State.Convicted;
-        uint256 due = Math.min(_due(terms, d.fee, d.agentId, d.operator, d.nonce), _releaseClaim(d));
+        uint256 owed = Math.min(_due(terms, d.fee, d.agentId, d.operator, d.nonce), _releaseClaim(d));
         // where a proof took the slash meanwhile, the loser still pays for the jury
-        uint256 taken = _take(d.agentId, d.operator, d.nonce, Math.max(due, terms.minSlash));
+        uint256 taken = _take(d.agentId, d.operator, d.nonce, Math.max(owed, terms.minSlash));
         Distribution memory paid =
-            _distribute(taken, terms, d.challenger, [Harm(d.client, d.fee), Harm(address(0), 0)], jurors);
+            _distribute(taken, terms, address(0), [Harm(d.client, d.fee), Harm(address(0), 0)], due);
         emit Convicted(id, d.agentId, d.operator, d.nonce, d.fault, d.challenger, paid);
-        _returnBond(d);
+        _payAccusers(id, d, terms, paid.toChallenger + lost);
         return paid.toJury;
     }
 
-    /// @dev ACQUITTED, of the opened leaf only: the bond pays the jury, then the agent's operator.
-    function _acquit(uint256 id, Dispute storage d, DisputeTerms memory terms, uint256 jurors)
+    /// @dev Who opened the dispute has half of the reward if its own leaf convicts; all leaves that convict share
+    /// the rest. The bonds of leaves that do not are burned.
+    function _payAccusers(uint256 id, Dispute storage d, DisputeTerms memory terms, uint256 reward) private {
+        bool[] memory off = _offLeaves(id, terms);
+        uint256 count = _countOff(off);
+        uint256 bond = d.bond / off.length;
+        d.bond = 0;
+        uint256 opener = off[0] ? reward / 2 : 0;
+        uint256 part = (reward - opener) / count;
+        uint256 dust = reward - opener - part * count;
+        uint256 burned;
+        for (uint256 i; i < off.length; ++i) {
+            address accuser = _opened[id][i].accuser;
+            uint256 amount = off[i] ? bond + part + dust + opener : 0;
+            if (off[i]) (dust, opener) = (0, 0);
+            else burned += bond;
+            emit AccuserPaid(id, accuser, i, amount);
+            _pay(accuser, amount);
+        }
+        _burn(burned);
+    }
+
+    /// @dev ACQUITTED, of the opened leaves only: the bonds pay the juries, then the agent's operator.
+    function _acquit(uint256 id, Dispute storage d, uint256 due, uint256 lost)
         private
         returns (uint256 toJury)
     {
@@ -135,61 +241,83 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         _releaseClaim(d);
         uint256 bond = d.bond;
         d.bond = 0;
-        toJury = jurors * terms.jurorFee;
-        emit Acquitted(id, d.agentId, d.nonce, toJury, bond - toJury);
-        _pay(d.operator, bond - toJury);
+        toJury = Math.min(bond, due);
+        emit Acquitted(id, d.agentId, d.nonce, toJury, bond - toJury + lost);
+        _pay(d.operator, bond - toJury + lost);
     }
 
-    /// @dev Those who kept silent pay those who did not; then a new committee, or nothing more.
+    /// @dev Those who kept silent pay those who did not; then a new committee, or what was ruled before, or nothing.
     function _noQuorum(uint256 id, Dispute storage d) private {
         DisputeTerms memory terms = _terms[id];
-        address[] storage jurors = _committees[id][d.round];
-        bool[] memory revealed = new bool[](COMMITTEE);
+        _settleSilence(id, d, terms);
+        if (!d.redrawn) {
+            d.redrawn = true;
+            _nextRound(d, terms);
+            emit Redrawn(id, d.round, d.drawBlock);
+        } else if (d.tier == 0) {
+            _releaseClaim(d);
+            OpenedLeaf[] storage leaves = _opened[id];
+            for (uint256 i; i < leaves.length; ++i) {
+                delete _leaves[
+                    _leafKey(d.headerHash, d.structHash, leaves[i].stepIndex, leaves[i].tokenIndex)
+                ];
+            }
+            _void(id, d, "no quorum");
+        } else {
+            // the ruling appealed from stands; who appealed did not lose
+            TierRuling storage ruling = _rulings[id][--d.tier];
+            (address appellant, uint128 bond) = (ruling.appellant, ruling.appealBond);
+            (ruling.appellant, ruling.appealBond) = (address(0), 0);
+            d.held -= bond;
+            emit AppealClosed(id, d.tier + 1, appellant, bond);
+            _pay(appellant, bond);
+            _finish(id, d);
+        }
+    }
+
+    function _settleSilence(uint256 id, Dispute storage d, DisputeTerms memory terms) private {
+        address[] memory jurors = _committees[id][d.round];
+        bool[] memory revealed = new bool[](jurors.length);
         uint256 expected;
-        for (uint256 i; i < COMMITTEE; ++i) {
-            revealed[i] = _votes[id][d.round][jurors[i]].revealed;
-            if (!revealed[i]) expected += Math.min(_locked[id][jurors[i]], terms.nonRevealPenalty);
+        for (uint256 i; i < jurors.length; ++i) {
+            Vote storage vote = _votes[id][d.round][jurors[i]];
+            revealed[i] = vote.revealed;
+            if (!revealed[i]) expected += Math.min(vote.locked, terms.nonRevealPenalty);
         }
         uint256 reward = d.reveals == 0 ? 0 : Math.min(terms.jurorFee, expected / d.reveals);
-        uint256 penalties = _settleJurors(id, d, terms, revealed, reward);
-        _burn(penalties - reward * d.reveals);
+        (uint256 penalties, uint256 paid) = _settleJurors(id, d.round, jurors, revealed, reward);
+        _burn(penalties - paid);
+    }
 
-        if (d.round == LAST_ROUND) {
-            _releaseClaim(d);
-            delete _leaves[_leafKey(d.headerHash, d.structHash, d.stepIndex, d.tokenIndex)];
-            return _void(id, d, "no quorum");
-        }
+    function _nextRound(Dispute storage d, DisputeTerms memory terms) private {
         ++d.round;
         d.commits = 0;
         d.reveals = 0;
-        d.state = State.Open;
-        d.drawBlock = uint64(block.number + terms.drawDelay);
-        emit Redrawn(id, d.round, d.drawBlock);
+        _awaitDraw(d, terms);
     }
 
     /// @dev Unlocks every juror; takes the penalties first, so that rewards can be paid out of them.
     function _settleJurors(
         uint256 id,
-        Dispute storage d,
-        DisputeTerms memory terms,
+        uint8 round,
+        address[] memory jurors,
         bool[] memory right,
         uint256 reward
-    ) private returns (uint256 penalties) {
-        address[] storage jurors = _committees[id][d.round];
-        for (uint256 i; i < COMMITTEE; ++i) {
-            address juror = jurors[i];
+    ) private returns (uint256 penalties, uint256 paid) {
+        DisputeTerms memory terms = _terms[id];
+        for (uint256 i; i < jurors.length; ++i) {
+            Vote storage vote = _votes[id][round][jurors[i]];
             uint256 penalty;
-            if (!right[i]) {
-                penalty =
-                    _votes[id][d.round][juror].revealed ? terms.wrongVotePenalty : terms.nonRevealPenalty;
-            }
-            penalty = vault.settleJuror(juror, _locked[id][juror], penalty);
-            delete _locked[id][juror];
+            if (!right[i]) penalty = vote.revealed ? terms.wrongVotePenalty : terms.nonRevealPenalty;
+            penalty = vault.settleJuror(jurors[i], vote.locked, penalty);
+            vote.locked = 0;
             penalties += penalty;
-            emit JurorSettled(id, juror, right[i] ? reward : 0, penalty);
+            emit JurorSettled(id, jurors[i], round, right[i] ? reward : 0, penalty);
         }
-        for (uint256 i; i < COMMITTEE; ++i) {
-            if (right[i]) _pay(jurors[i], reward);
+        for (uint256 i; i < jurors.length; ++i) {
+            if (!right[i]) continue;
+            paid += reward;
+            _pay(jurors[i], reward);
         }
     }
 
@@ -199,46 +327,74 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         vault.release(d.agentId, d.operator, claim);
     }
 
-    function _medians(uint256 id, Dispute storage d)
+    /// @dev Keeps the medians of the present round's votes, one for each leaf.
+    function _findMedians(uint256 id, Dispute storage d) private returns (int32[] memory middles) {
+        address[] memory jurors = _committees[id][d.round];
+        int32[][] memory votes = new int32[][](d.reveals);
+        uint256 n;
+        for (uint256 i; i < jurors.length; ++i) {
+            Vote storage vote = _votes[id][d.round][jurors[i]];
+            if (vote.revealed) votes[n++] = vote.tokenLogprobs;
+        }
+        delete _medians[id];
+        int32[] memory values = new int32[](n);
+        middles = new int32[](_opened[id].length);
+        for (uint256 leaf; leaf < middles.length; ++leaf) {
+            for (uint256 i; i < n; ++i) {
+                values[i] = votes[i][leaf];
+            }
+            Median memory m = Ruling.median(values, n);
+            _medians[id].push(m);
+            middles[leaf] = m.middle();
+        }
+    }
+
+    /// @dev Which opened leaves deviate from the latest medians so far that they convict.
+    function _offLeaves(uint256 id, DisputeTerms memory terms) private view returns (bool[] memory off) {
+        OpenedLeaf[] storage leaves = _opened[id];
+        off = new bool[](leaves.length);
+        for (uint256 i; i < off.length; ++i) {
+            Median memory m = _medians[id][i];
+            off[i] = m.isFar(leaves[i].committedLogprob, terms.grossDelta);
+        }
+    }
+
+    function _countOff(bool[] memory off) private pure returns (uint256 count) {
+        for (uint256 i; i < off.length; ++i) {
+            if (off[i]) ++count;
+        }
+    }
+
+    function _judge(uint256 id, uint8 round, address[] memory jurors)
         private
         view
-        returns (Ruling.Median memory token_, Ruling.Median memory probe_)
+        returns (bool[] memory right)
     {
-        address[] storage jurors = _committees[id][d.round];
-        int256[] memory tokens = new int256[](d.reveals);
-        int256[] memory probes = new int256[](d.reveals);
+        uint256 tolerance = _terms[id].voteTolerance;
+        Median[] memory truth = _medians[id];
+        right = new bool[](jurors.length);
+        int32[] memory probes = new int32[](jurors.length);
         uint256 n;
-        for (uint256 i; i < COMMITTEE; ++i) {
-            Vote storage vote = _votes[id][d.round][jurors[i]];
-            if (!vote.revealed) continue;
-            tokens[n] = vote.tokenLogprob;
-            probes[n++] = vote.probeLogprob;
-        }
-        return (Ruling.median(tokens), Ruling.median(probes));
-    }
-
-    /// @dev Right is a revealed vote with both numbers near their medians.
-    function _judgeJurors(
-        uint256 id,
-        Dispute storage d,
-        DisputeTerms memory terms,
-        Ruling.Median memory token_,
-        Ruling.Median memory probe_
-    ) private view returns (bool[] memory right) {
-        address[] storage jurors = _committees[id][d.round];
-        right = new bool[](COMMITTEE);
-        for (uint256 i; i < COMMITTEE; ++i) {
-            Vote storage vote = _votes[id][d.round][jurors[i]];
-            right[i] = vote.revealed && !token_.isFar(vote.tokenLogprob, terms.voteTolerance)
-                && !probe_.isFar(vote.probeLogprob, terms.voteTolerance);
-        }
-    }
-
-    function _onCommittee(uint256 id, uint256 round, address account) private view returns (bool) {
-        address[] storage jurors = _committees[id][round];
         for (uint256 i; i < jurors.length; ++i) {
-            if (jurors[i] == account) return true;
+            Vote storage vote = _votes[id][round][jurors[i]];
+            right[i] = vote.revealed && _agrees(vote.tokenLogprobs, truth, tolerance);
+            if (right[i]) probes[n++] = vote.probeLogprob;
         }
-        return false;
+        if (n == 0) return right;
+        Median memory probe_ = Ruling.median(probes, n);
+        for (uint256 i; i < jurors.length; ++i) {
+            right[i] = right[i] && !probe_.isFar(_votes[id][round][jurors[i]].probeLogprob, tolerance);
+        }
+    }
+
+    function _agrees(int32[] memory vote, Median[] memory truth, uint256 tolerance)
+        private
+        pure
+        returns (bool)
+    {
+        for (uint256 i; i < truth.length; ++i) {
+            if (truth[i].isFar(vote[i], tolerance)) return false;
+        }
+        return true;
     }
 }

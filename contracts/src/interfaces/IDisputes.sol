@@ -2,7 +2,16 @@
 pragma solidity ^0.8.28;
 
 import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "../types/Records.sol";
-import { Dispute, DisputeTerms, Distribution, Fault, State, Vote } from "../types/DisputeTypes.sol";
+import {
+    Dispute,
+    DisputeTerms,
+    Distribution,
+    Fault,
+    OpenedLeaf,
+    State,
+    TierRuling,
+    Vote
+} from "../types/DisputeTypes.sol";
 
 /// @title Errors of every resolver.
 interface IDisputeErrors {
@@ -38,7 +47,7 @@ interface IDisputeErrors {
     error EvidenceMismatch();
     /// @notice The action or leaf cannot be replayed by this jury.
     error NotReplayable();
-    /// @notice Fewer than five jurors, or too little juror stake.
+    /// @notice Fewer jurors than the committee needs, or too little juror stake.
     error JuryTooSmall(uint256 jurors, uint256 stake);
     /// @notice The caller is not on the committee.
     error NotOnCommittee(address caller);
@@ -46,6 +55,14 @@ interface IDisputeErrors {
     error AlreadyVoted(address juror);
     /// @notice The vote is not what was committed.
     error VoteMismatch(address juror);
+    /// @notice A dispute takes eight leaves.
+    error TooManyLeaves(uint256 leaves);
+    /// @notice The leaf is or was judged in dispute `id`.
+    error LeafJudged(uint256 id);
+    /// @notice The tier did not rule, or its jurors were settled.
+    error AlreadySettled(uint256 id, uint8 tier);
+    /// @notice The transaction must leave this much gas for posting the verdict.
+    error GasTooLow(uint256 needed);
     /// @notice A logprob must be in [-1_000_000, 0].
     error BadLogprob(int32 logprob);
 }
@@ -89,15 +106,37 @@ interface IDisputeEvents {
     );
     event VoteCommitted(uint256 indexed id, uint8 round, address indexed juror);
     event VoteRevealed(
-        uint256 indexed id, uint8 round, address indexed juror, int32 tokenLogprob, int32 probeLogprob
+        uint256 indexed id, uint8 round, address indexed juror, int32[] tokenLogprobs, int32 probeLogprob
     );
-    /// @notice What the committee found; `convicted` decides between {Convicted} and {Acquitted}.
-    event Ruled(uint256 indexed id, uint8 round, int32 tokenMedian, int32 probeMedian, bool convicted);
+    /// @notice Another leaf of the same action, number `leaf` of the dispute, with its own accuser.
+    event ChallengeJoined(
+        uint256 indexed id,
+        uint256 leaf,
+        address indexed accuser,
+        StepLeaf step,
+        TokenLeaf token,
+        uint256 bond
+    );
+    /// @notice What a committee found, a median for each leaf. Final after `appealBy`, unless somebody appeals;
+    /// {Convicted} or {Acquitted} say so.
+    event Ruled(
+        uint256 indexed id, uint8 tier, uint8 round, int32[] medians, bool convicted, uint64 appealBy
+    );
+    /// @notice Somebody appealed to tier `tier`.
+    event Appealed(uint256 indexed id, uint8 tier, address indexed appellant, uint256 bond, uint64 drawBlock);
+    /// @notice The appeal to tier `tier` is decided, and `returned` of its bond went back.
+    event AppealClosed(uint256 indexed id, uint8 tier, address indexed appellant, uint256 returned);
+    /// @notice After a conviction: bond and reward for a leaf that convicts, nothing for another.
+    event AccuserPaid(uint256 indexed id, address indexed accuser, uint256 leaf, uint256 amount);
     /// @notice A juror was paid `reward` or lost `penalty`.
-    event JurorSettled(uint256 indexed id, address indexed juror, uint256 reward, uint256 penalty);
+    event JurorSettled(
+        uint256 indexed id, address indexed juror, uint8 round, uint256 reward, uint256 penalty
+    );
     event Acquitted(
         uint256 indexed id, uint256 indexed agentId, uint64 indexed nonce, uint256 toJury, uint256 toAgent
     );
+    /// @notice The ruling is final, but {IValidationRegistry} did not take it.
+    event VerdictNotPosted(uint256 indexed id);
     event Redrawn(uint256 indexed id, uint8 round, uint64 drawBlock);
     event Voided(uint256 indexed id, string reason);
     event Forfeited(uint256 indexed id, uint256 burned);
@@ -147,25 +186,49 @@ interface IJuryIntake {
         bytes32[] calldata tokenProof,
         bytes32 salt
     ) external;
+
+    /// @notice Accuses another leaf of the disputed action, until the draw block of the first committee is mined;
+    /// takes as much bond as the first leaf's. The committee judges every leaf: the action is convicted when one of
+    /// them is grossly off. Then who opened the dispute has half of the reward, if its leaf is off, and all
+    /// leaves that are off share the rest; the bonds of the others are lost.
+    function joinChallenge(
+        uint256 id,
+        ActionRecord calldata record,
+        StepLeaf calldata step,
+        bytes32[] calldata stepProof,
+        TokenLeaf calldata tokenLeaf,
+        bytes32[] calldata tokenProof
+    ) external;
 }
 
-/// @title What committee and watchers do.
-interface IJuryRuling {
+/// @title What a committee does.
+interface IJuryVoting {
     /// @notice Draws committee and probe once the draw block is mined. Anyone may call.
-    /// The randomness is the hash of the draw block or, where that is out of reach (256 blocks),
-    /// of the latest block a multiple of 256 after it.
+    /// The randomness is {IRandomness-at} of the draw block.
     function draw(uint256 id) external;
 
     /// @notice Commits a juror's vote, once a round.
-    /// @param commitment keccak256(abi.encode(block.chainid, disputes, id, round, juror, tokenLogprob, probeLogprob, salt)).
+    /// @param commitment keccak256(abi.encode(block.chainid, disputes, id, round, juror, tokenLogprobs, probeLogprob, salt)).
     function commitVote(uint256 id, bytes32 commitment) external;
 
-    /// @notice Reveals a juror's vote: logprobs in 1e-4 nat of the committed token and of the probe token.
-    /// Open once the commit period is over or every juror has committed.
-    function revealVote(uint256 id, int32 tokenLogprob, int32 probeLogprob, bytes32 salt) external;
+    /// @notice Reveals a juror's vote: logprobs in 1e-4 nat of the committed token of each leaf, and of the probe
+    /// token in the first leaf's place. Open once the commit period is over or every juror has committed.
+    function revealVote(uint256 id, int32[] calldata tokenLogprobs, int32 probeLogprob, bytes32 salt) external;
+}
 
-    /// @notice Ends what can be ended: forfeits an unshown challenge, rules, redraws or voids. Anyone may call.
+/// @title From votes to the outcome.
+interface IJuryRuling {
+    /// @notice Ends what can be ended: forfeits an unshown challenge, rules, redraws, makes a ruling final that nobody
+    /// appealed from, or voids. Anyone may call. A ruling of the first committee settles its jurors too.
     function resolve(uint256 id) external;
+
+    /// @notice Asks for a larger committee while a ruling can be appealed from: 5, 11, 23. Anyone may.
+    /// Takes {IDisputeViews-appealBond}: it goes back when the outcome differs from the ruling, and else pays the
+    /// larger committee and the other side.
+    function appeal(uint256 id) external;
+
+    /// @notice Pays and punishes the jurors of one tier by the final ruling, once. Anyone may call.
+    function settle(uint256 id, uint8 tier) external;
 }
 
 /// @title What is known of disputes.
@@ -180,8 +243,20 @@ interface IDisputeViews {
     /// @notice The parameters a dispute runs under.
     function termsOf(uint256 id) external view returns (DisputeTerms memory);
 
+    /// @notice What an appeal from the present ruling takes, in wei; 0 when there is none to appeal from.
+    function appealBond(uint256 id) external view returns (uint256);
+
+    /// @notice The leaves the committees judge; empty before the evidence is shown.
+    function leavesOf(uint256 id) external view returns (OpenedLeaf[] memory);
+
+    /// @notice What the committee of a tier (0 to 2) ruled.
+    function rulingOf(uint256 id, uint8 tier) external view returns (TierRuling memory);
+
     /// @notice The committee of the present round; empty before the draw.
     function committee(uint256 id) external view returns (address[] memory);
+
+    /// @notice The committee of an earlier round.
+    function committeeAt(uint256 id, uint8 round) external view returns (address[] memory);
 
     /// @notice The probe of the present round, to be reduced modulo the base model's vocabulary.
     function probe(uint256 id) external view returns (uint32);
@@ -196,12 +271,13 @@ interface IDisputeViews {
     function disputeCount() external view returns (uint256);
 }
 
-/// @title Disputes about actions: proofs that decide at once, and a jury that replays.
+/// @title Disputes about actions: proofs that decide at once, and juries that replay.
 interface IDisputes is
     IDisputeErrors,
     IDisputeEvents,
     IProofResolver,
     IJuryIntake,
+    IJuryVoting,
     IJuryRuling,
     IDisputeViews
 { }

@@ -40,7 +40,7 @@ interface IParameters is IIntakeGuard {
 
     /// @notice The least withdrawal delay the other parameters allow:
     /// lag + window + demand + extension + evidence + longest dispute,
-    /// the last being three rounds with one redraw each and two appeals.
+    /// the last being three committees with one redraw each, the blocks before each draw (12 s each), and two appeals.
     function exitFormula() external view returns (uint256);
 
     /// @notice The parameters a new dispute runs under.

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import { Median } from "../types/DisputeTypes.sol";
+
 /// @title Medians of juror votes and what is near them.
 library Ruling {
-    /// @dev The median of an odd number of values is one value, of an even number any between the middle two.
-    struct Median {
-        int256 low;
-        int256 high;
-    }
-
-    /// @notice Median of `values`, which are sorted in place; there must be at least one.
-    function median(int256[] memory values) internal pure returns (Median memory) {
-        uint256 n = values.length;
+    /// @notice Median of the first `n` of `values`, which are sorted in place; `n` must be at least one.
+    function median(int32[] memory values, uint256 n) internal pure returns (Median memory) {
         for (uint256 i = 1; i < n; ++i) {
-            int256 value = values[i];
+            int32 value = values[i];
             uint256 k = i;
             for (; k != 0 && values[k - 1] > value; --k) {
                 values[k] = values[k - 1];
@@ -30,6 +25,6 @@ library Ruling {
 
     /// @notice One number for the median, for display.
     function middle(Median memory m) internal pure returns (int32) {
-        return int32((m.low + m.high) / 2);
+        return int32((int256(m.low) + m.high) / 2);
     }
 }

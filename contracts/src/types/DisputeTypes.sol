@@ -23,7 +23,9 @@ enum State {
     /// Nothing decided; the bond went back.
     Voided,
     /// The evidence was never shown; the bond was burned.
-    Forfeited
+    Forfeited,
+    /// A committee has ruled; anyone may appeal until `appealBy`, then the ruling is final.
+    Ruled
 }
 
 /// @notice The parameters a dispute runs under, fixed when it is committed.
@@ -44,16 +46,28 @@ struct DisputeTerms {
     /// Wei per juror.
     uint96 jurorFee;
     uint96 wrongVotePenalty;
+    uint32 appealPeriod;
+    /// Unit 1e-4 nat: what 99.9 % of honest leaves stay below.
+    uint32 leafDelta;
     uint96 nonRevealPenalty;
     uint96 minSlash;
+    /// Per 1e9.
+    uint32 falseConvictionRate;
+    uint16 kLeaves;
+    /// Share of batches that an asked-for audit takes.
+    uint16 auditBps;
 }
 
 /// @notice A dispute, from commitment to outcome.
 struct Dispute {
     Fault fault;
     State state;
-    /// 0 for the first committee, 1 after a redraw.
+    /// Number of the present draw: a redraw or an appeal begins the next.
     uint8 round;
+    /// 0 for the first committee, then one more for each appeal: 5, 11 and 23 jurors.
+    uint8 tier;
+    /// Whether the present committee replaces one that did not vote.
+    bool redrawn;
     uint64 nonce;
     address challenger;
     /// Whose stake answers.
@@ -61,37 +75,70 @@ struct Dispute {
     uint256 agentId;
     bytes32 headerHash;
     bytes32 evidenceHash;
-    /// Wei held for the challenger.
+    /// Wei held for the accusers, in equal parts for each opened leaf.
     uint128 bond;
     /// Wei of the operator's stake claimed by this dispute.
     uint128 encumbered;
+    /// Wei held besides: bonds of appeals, and fees of jurors not settled yet.
+    uint128 held;
     /// Last unix time to reveal the evidence.
     uint64 evidenceBy;
     /// Block whose state fixes the juror set; while Committed, the block of the commitment.
     uint64 frozenBlock;
-    /// Block whose hash decides committee and probe.
+    /// Block whose randomness decides committee and probe.
     uint64 drawBlock;
     uint64 commitBy;
     uint64 revealBy;
+    /// Last unix time to appeal from the present tier's ruling.
+    uint64 appealBy;
     uint8 commits;
     uint8 reveals;
     /// Drawn with the committee; jurors reduce it modulo the vocabulary of the base model.
     uint32 probe;
-    /// The opened leaf.
-    uint16 stepIndex;
-    uint32 tokenIndex;
-    int32 committedLogprob;
     bytes32 structHash;
     address client;
     uint256 fee;
 }
 
+/// @notice A leaf that a committee judges, and who accuses it.
+struct OpenedLeaf {
+    address accuser;
+    uint16 stepIndex;
+    uint32 tokenIndex;
+    int32 committedLogprob;
+}
+
+/// @notice What the committee of one tier ruled, and the appeal from it.
+struct TierRuling {
+    /// Round whose committee ruled.
+    uint8 round;
+    bool convicted;
+    /// Whether its jurors were paid and punished.
+    bool settled;
+    /// Who appealed; zero for nobody.
+    address appellant;
+    /// Wei the appeal took; 0 again once it is decided.
+    uint128 appealBond;
+    /// Wei that this tier's jurors share when they vote well; set when the ruling is final.
+    uint128 pot;
+}
+
 /// @notice A juror's vote in one round.
 struct Vote {
     bytes32 commitment;
-    int32 tokenLogprob;
+    /// Juror stake at risk.
+    uint128 locked;
     int32 probeLogprob;
+    bool seated;
     bool revealed;
+    /// One for each opened leaf.
+    int32[] tokenLogprobs;
+}
+
+/// @notice The median of an odd number of values is one value, of an even number any between the middle two.
+struct Median {
+    int32 low;
+    int32 high;
 }
 
 /// @notice Where the wei of a slash went; the five parts add up to `total`.

@@ -8,7 +8,7 @@ import { OpenToken } from "src/OpenToken.sol";
 import { RewardPool } from "src/RewardPool.sol";
 import { StakeVault } from "src/StakeVault.sol";
 import { Exit, Position } from "src/interfaces/IStakeVault.sol";
-import { Dispute, State } from "src/types/DisputeTypes.sol";
+import { Dispute, State, TierRuling } from "src/types/DisputeTypes.sol";
 import { BatchHeader } from "src/types/Records.sol";
 import { Handler } from "./Handler.sol";
 
@@ -34,7 +34,7 @@ abstract contract Books is Test {
         actionLog = ActionLog(at[3]);
         disputes = Disputes(at[4]);
 
-        bytes4[] memory selectors = new bytes4[](22);
+        bytes4[] memory selectors = new bytes4[](26);
         selectors[0] = Handler.deposit.selector;
         selectors[1] = Handler.requestWithdraw.selector;
         selectors[2] = Handler.withdraw.selector;
@@ -58,6 +58,10 @@ abstract contract Books is Test {
         selectors[19] = Handler.dispute.selector;
         selectors[20] = Handler.dispute.selector;
         selectors[21] = Handler.dispute.selector;
+        selectors[22] = Handler.joinChallenge.selector;
+        selectors[23] = Handler.appeal.selector;
+        selectors[24] = Handler.appealTwice.selector;
+        selectors[25] = Handler.settle.selector;
         targetContract(address(handler));
         targetSelector(FuzzSelector({ addr: address(handler), selectors: selectors }));
     }
@@ -85,14 +89,25 @@ abstract contract Books is Test {
     }
 
     function _checkDisputes() internal view {
-        uint256 bonds;
+        uint256 owed;
         for (uint256 id = 1; id <= disputes.disputeCount(); ++id) {
             Dispute memory d = disputes.dispute(id);
-            bonds += d.bond;
-            bool undecided = d.state == State.Committed || d.state == State.Open || d.state == State.Drawn;
-            if (!undecided) assertEq(d.bond + d.encumbered, 0, "a decided dispute holds nothing");
+            owed += uint256(d.bond) + d.held;
+            if (_isUndecided(d.state)) continue;
+            assertEq(d.bond + d.encumbered, 0, "a decided dispute holds no bond and no claim");
+            uint256 pots;
+            for (uint8 tier; tier <= d.tier; ++tier) {
+                TierRuling memory ruling = disputes.rulingOf(id, tier);
+                assertEq(ruling.appealBond, 0, "decided appeals hold nothing");
+                if (!ruling.settled) pots += ruling.pot;
+            }
+            assertEq(d.held, pots, "only the pots of jurors who were not settled yet are held");
         }
-        assertEq(token.balanceOf(address(disputes)), bonds, "disputes hold the bonds");
+        assertEq(token.balanceOf(address(disputes)), owed, "disputes hold what they owe");
+    }
+
+    function _isUndecided(State state) internal pure returns (bool) {
+        return state == State.Committed || state == State.Open || state == State.Drawn || state == State.Ruled;
     }
 
     function _checkLog() internal view {
@@ -145,6 +160,10 @@ abstract contract Books is Test {
             pool.refund(agentId, keccak256("the rest"), handler.payee(), left);
         }
         if (pool.creditOf(pool.treasury()) != 0) pool.withdrawCredit(pool.treasury());
+        for (uint256 i; i < jurors.length; ++i) {
+            (, uint256 locked,) = vault.jurorOf(jurors[i]);
+            assertEq(locked, 0, "no juror's stake is stuck");
+        }
         assertEq(token.balanceOf(address(vault)), 0, "vault drained");
         assertEq(token.balanceOf(address(disputes)), 0, "disputes drained");
         // what random audits are paid from is not anybody's to leave with
@@ -153,20 +172,26 @@ abstract contract Books is Test {
     }
 
     function _end(uint256 id) private {
-        for (uint256 round; round < 6; ++round) {
+        for (uint256 step; step < 8; ++step) {
             Dispute memory d = disputes.dispute(id);
+            if (!_isUndecided(d.state)) break;
             if (d.state == State.Open) {
                 if (block.number <= d.drawBlock) vm.roll(d.drawBlock + 1);
                 disputes.draw(id);
-            } else if (d.state == State.Committed || d.state == State.Drawn) {
-                uint256 deadline = d.state == State.Committed ? d.evidenceBy : d.revealBy;
+            } else {
+                uint256 deadline = d.state == State.Committed
+                    ? d.evidenceBy
+                    : d.state == State.Drawn ? d.revealBy : d.appealBy;
                 if (block.timestamp <= deadline) vm.warp(deadline + 1);
                 disputes.resolve(id);
-            } else {
-                return;
             }
         }
-        revert("a dispute did not end");
+        Dispute memory ended = disputes.dispute(id);
+        assertFalse(_isUndecided(ended.state), "every dispute ends");
+        if (ended.state != State.Convicted && ended.state != State.Acquitted) return;
+        for (uint8 tier; tier <= ended.tier; ++tier) {
+            if (!disputes.rulingOf(id, tier).settled) disputes.settle(id, tier);
+        }
     }
 
     function _leave(address staker) private {
@@ -239,6 +264,9 @@ contract HostileInvariants is Books {
             uint256 dice = uint256(keccak256(abi.encode(seed)));
             try handler.anchor(dice, dice) { } catch { }
             try handler.dispute(dice, dice, uint32(dice), dice) { } catch { }
+            try handler.joinChallenge(dice, uint32(dice >> 8)) { } catch { }
+            try handler.resolve(dice) { } catch { }
+            try handler.appealTwice(dice, dice) { } catch { }
             try handler.resolve(dice) { } catch { }
         }
         assertGt(handler.reached(State.Convicted), 0, "convicted");
@@ -246,6 +274,9 @@ contract HostileInvariants is Books {
         assertGt(handler.reached(State.Open), 0, "redrawn");
         assertGt(handler.reached(State.Voided), 0, "voided");
         assertGt(handler.reached(State.Forfeited), 0, "forfeited");
+        assertGt(handler.joined(), 0, "joined");
+        assertGt(handler.appealed(1), 0, "appealed");
+        assertGt(handler.appealed(2), 0, "appealed twice");
         _checkVault();
         _checkDisputes();
         _checkLog();

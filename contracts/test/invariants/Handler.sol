@@ -26,6 +26,8 @@ contract Handler is Case {
 
     /// @dev How often resolving led where, to see that the runs reach something.
     mapping(State => uint256) public reached;
+    mapping(uint8 tier => uint256) public appealed;
+    uint256 public joined;
 
     Batch[] private _batches;
     mapping(uint256 id => uint256 batch) private _batchOf;
@@ -40,8 +42,11 @@ contract Handler is Case {
 
     function setUp() public override {
         super.setUp();
-        _addJuror("seventh", JUROR_STAKE);
-        _addJuror("eighth", JUROR_STAKE);
+        // enough for both appeals
+        for (uint256 i = 6; i < 27; ++i) {
+            _addJuror(string.concat("juror", vm.toString(i)), JUROR_STAKE);
+        }
+        vm.roll(block.number + 1);
         operators = [operator, stranger];
         deposited[operator] = STAKE;
         _batches.push();
@@ -170,7 +175,7 @@ contract Handler is Case {
     }
 
     function leaveJury(uint256 who) external {
-        // two of eight at most, or nearly every challenge would be refused
+        // two at most: the rest are enough for both appeals
         vm.prank(jurors[who % 2]);
         vault.leaveJury();
     }
@@ -225,8 +230,11 @@ contract Handler is Case {
 
     function commitVotes(uint256 which, uint256 seed) public {
         uint256 id = _pick(which, State.Drawn);
-        if (id == 0) return;
-        int32 truth = disputes.dispute(id).committedLogprob;
+        if (id != 0) commitVotesOf(id, seed);
+    }
+
+    function commitVotesOf(uint256 id, uint256 seed) private {
+        int32 truth = disputes.leavesOf(id)[0].committedLogprob;
         address[] memory members = disputes.committee(id);
         for (uint256 i; i < members.length; ++i) {
             uint256 dice = uint256(keccak256(abi.encode(seed, i)));
@@ -239,9 +247,12 @@ contract Handler is Case {
 
     function revealVotes(uint256 which, uint256 seed) public {
         uint256 id = _pick(which, State.Drawn);
-        if (id == 0) return;
+        if (id != 0) revealVotesOf(id, seed);
+    }
+
+    function revealVotesOf(uint256 id, uint256 seed) private {
         Dispute memory d = disputes.dispute(id);
-        if (d.commits < 5) _waitFor(d.commitBy + 1);
+        if (d.commits < disputes.committee(id).length) _waitFor(d.commitBy + 1);
         address[] memory members = disputes.committee(id);
         for (uint256 i; i < members.length; ++i) {
             if (uint256(keccak256(abi.encode(seed, i))) % 9 == 0) continue;
@@ -254,13 +265,66 @@ contract Handler is Case {
     }
 
     function resolve(uint256 which) public {
-        uint256 id = _pick(which, which % 5 == 0 ? State.Committed : State.Drawn);
-        if (id == 0) return;
+        State[3] memory states = [State.Drawn, State.Ruled, State.Committed];
+        uint256 id = _pick(which, states[which % 3]);
+        if (id != 0) resolveOne(id);
+    }
+
+    function resolveOne(uint256 id) private {
         Dispute memory d = disputes.dispute(id);
         if (d.state == State.Committed) _waitFor(d.evidenceBy + 1);
-        else if (d.reveals < 5) _waitFor(d.revealBy + 1);
+        else if (d.state == State.Ruled) _waitFor(d.appealBy + 1);
+        else if (d.reveals < disputes.committee(id).length) _waitFor(d.revealBy + 1);
         disputes.resolve(id);
         ++reached[disputes.dispute(id).state];
+    }
+
+    function joinChallenge(uint256 which, uint32 token_) public {
+        uint256 id = _pick(which, State.Open);
+        if (id != 0) joinOne(id, token_ % TOKENS);
+    }
+
+    function joinOne(uint256 id, uint32 token_) private {
+        ActionRecord memory r = _batches[_batchOf[id]].records[_recordOf[id]];
+        StepLeaf memory opened = step;
+        TokenLeaf memory leaf = leaves[token_];
+        bytes32[] memory stepProof = Trees.proof(_stepLeaves(), 0);
+        bytes32[] memory tokenProof = Trees.proof(_tokenLeaves(), token_);
+        vm.prank(token_ % 2 == 0 ? contributor : challenger);
+        disputes.joinChallenge(id, r, opened, stepProof, leaf, tokenProof);
+        ++joined;
+    }
+
+    function appeal(uint256 which) public {
+        uint256 id = _pick(which, State.Ruled);
+        if (id == 0) return;
+        vm.prank(which % 2 == 0 ? contributor : challenger);
+        disputes.appeal(id);
+        ++appealed[disputes.dispute(id).tier];
+    }
+
+    function settle(uint256 which, uint8 tier) public {
+        uint256 id = _pick(which, which % 2 == 0 ? State.Convicted : State.Acquitted);
+        if (id != 0) disputes.settle(id, tier % 3);
+    }
+
+    /// @dev Appeals all the way: chance rarely lines up so many steps.
+    function appealTwice(uint256 which, uint256 seed) external {
+        for (uint256 i; i < 2; ++i) {
+            uint256 id = _pick(which, State.Ruled);
+            if (id == 0) return;
+            vm.prank(contributor);
+            disputes.appeal(id);
+            uint8 tier = disputes.dispute(id).tier;
+            ++appealed[tier];
+            _draw(id);
+            commitVotesOf(id, seed >> tier);
+            revealVotesOf(id, seed >> tier);
+            Dispute memory d = disputes.dispute(id);
+            if (d.reveals < disputes.committee(id).length) _waitFor(d.revealBy + 1);
+            disputes.resolve(id);
+            ++reached[disputes.dispute(id).state];
+        }
     }
 
     /// @dev One dispute in one go, abandoned at a random stage: single steps rarely line up.
@@ -269,11 +333,13 @@ contract Handler is Case {
         uint256 at = disputes.disputeCount() - 1;
         uint256 stages = seed % 12;
         if (stages > 0) revealChallenge(at);
+        if (stages > 0 && seed % 5 == 0 && disputes.dispute(at + 1).state == State.Open) {
+            joinOne(at + 1, (_tokenOf[at + 1] + 1) % TOKENS);
+        }
         if (stages > 1) draw(at);
         if (stages > 2) commitVotes(at, seed);
         if (stages > 3) revealVotes(at, seed);
-        // `at` is made no multiple of five, so that {resolve} looks for drawn disputes first
-        if (stages > 4) resolve(at % 5 == 0 ? at + disputes.disputeCount() : at);
+        if (stages > 4) resolveOne(at + 1);
     }
 
     function pass(uint256 time, uint256 blocks) external {

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
 import { Records } from "src/libraries/Records.sol";
-import { Dispute } from "src/types/DisputeTypes.sol";
+import { Dispute, State } from "src/types/DisputeTypes.sol";
 import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "src/types/Records.sol";
 import { Payout, Trees } from "./Trees.sol";
 import { World } from "./World.sol";
@@ -96,21 +96,40 @@ abstract contract Case is World {
     }
 
     function _commitVote(uint256 id, address juror, int32 token_, int32 probe) internal {
-        Dispute memory d = disputes.dispute(id);
-        bytes32 commitment = keccak256(
-            abi.encode(block.chainid, address(disputes), id, d.round, juror, token_, probe, SALT)
-        );
+        _commitVote(id, juror, _list(token_, disputes.leavesOf(id).length), probe);
+    }
+
+    function _commitVote(uint256 id, address juror, int32[] memory tokens, int32 probe) internal {
+        uint8 round = disputes.dispute(id).round;
+        bytes32 commitment =
+            keccak256(abi.encode(block.chainid, address(disputes), id, round, juror, tokens, probe, SALT));
         vm.prank(juror);
         disputes.commitVote(id, commitment);
     }
 
     function _revealVote(uint256 id, address juror, int32 token_, int32 probe) internal {
-        vm.prank(juror);
-        disputes.revealVote(id, token_, probe, SALT);
+        _revealVote(id, juror, _list(token_, disputes.leavesOf(id).length), probe);
     }
 
-    /// @dev Votes of the first `tokens.length` committee members, the rest silent; then the ruling.
+    function _revealVote(uint256 id, address juror, int32[] memory tokens, int32 probe) internal {
+        vm.prank(juror);
+        disputes.revealVote(id, tokens, probe, SALT);
+    }
+
+    /// @dev Votes of the first `tokens.length` committee members, the rest silent; then the ruling, and the outcome
+    /// if nobody appeals.
     function _vote(uint256 id, int32[] memory tokens, int32[] memory probes) internal {
+        _rule(id, tokens, probes);
+        _finish(id);
+    }
+
+    /// @dev `count` equal votes.
+    function _voteAll(uint256 id, uint256 count, int32 token_, int32 probe) internal {
+        _vote(id, _list(token_, count), _list(probe, count));
+    }
+
+    /// @dev Votes and what follows from them at once.
+    function _rule(uint256 id, int32[] memory tokens, int32[] memory probes) internal {
         address[] memory members = disputes.committee(id);
         for (uint256 i; i < tokens.length; ++i) {
             _commitVote(id, members[i], tokens[i], probes[i]);
@@ -123,14 +142,39 @@ abstract contract Case is World {
         disputes.resolve(id);
     }
 
-    /// @dev `count` equal votes.
-    function _voteAll(uint256 id, uint256 count, int32 token_, int32 probe) internal {
-        int32[] memory tokens = new int32[](count);
-        int32[] memory probes = new int32[](count);
-        for (uint256 i; i < count; ++i) {
-            (tokens[i], probes[i]) = (token_, probe);
+    /// @dev `count` equal votes of which `liars` say `lie` for the token.
+    function _ruleSplit(uint256 id, uint256 count, int32 truth, uint256 liars, int32 lie) internal {
+        int32[] memory tokens = _list(truth, count);
+        for (uint256 i; i < liars; ++i) {
+            tokens[i] = lie;
         }
-        _vote(id, tokens, probes);
+        _rule(id, tokens, _list(-80_000, count));
+    }
+
+    function _appeal(uint256 id, address by) internal {
+        vm.prank(by);
+        disputes.appeal(id);
+    }
+
+    /// @dev Nobody appeals.
+    function _finish(uint256 id) internal {
+        Dispute memory d = disputes.dispute(id);
+        if (d.state != State.Ruled) return;
+        vm.warp(d.appealBy + 1);
+        disputes.resolve(id);
+    }
+
+    function _settleAll(uint256 id) internal {
+        for (uint8 tier; tier <= disputes.dispute(id).tier; ++tier) {
+            if (!disputes.rulingOf(id, tier).settled) disputes.settle(id, tier);
+        }
+    }
+
+    function _list(int32 value, uint256 n) internal pure returns (int32[] memory values) {
+        values = new int32[](n);
+        for (uint256 i; i < n; ++i) {
+            values[i] = value;
+        }
     }
 
     function _both() internal view returns (ActionRecord[] memory records) {

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import { Test } from "forge-std/Test.sol";
 import { ActionLog } from "src/ActionLog.sol";
 import { AgentRegistry } from "src/AgentRegistry.sol";
+import { BlockRandomness } from "src/BlockRandomness.sol";
 import { AssetRegistry } from "src/AssetRegistry.sol";
 import { DatanetCuration } from "src/DatanetCuration.sol";
 import { DelegationPool } from "src/DelegationPool.sol";
@@ -16,6 +17,7 @@ import { DisputeRulings } from "src/disputes/DisputeRulings.sol";
 import { LicenseMarket } from "src/LicenseMarket.sol";
 import { OpenGovernor } from "src/OpenGovernor.sol";
 import { OpenTimelock } from "src/OpenTimelock.sol";
+import { DisputeVotes } from "src/disputes/DisputeVotes.sol";
 import { OpenToken } from "src/OpenToken.sol";
 import { Parameters } from "src/Parameters.sol";
 import { ReputationRegistry } from "src/ReputationRegistry.sol";
@@ -25,6 +27,7 @@ import { ValidationRegistry } from "src/ValidationRegistry.sol";
 import { Treasury } from "src/Treasury.sol";
 import { IActionLog } from "src/interfaces/IActionLog.sol";
 import { IDelegationPool } from "src/interfaces/IDelegationPool.sol";
+import { IValidationRegistry } from "src/interfaces/IValidationRegistry.sol";
 import { IAgentObserver } from "src/interfaces/IAgentRegistry.sol";
 import { Param } from "src/types/Param.sol";
 import { ActionRecord, AnchorCall, BatchHeader, SumNode } from "src/types/Records.sol";
@@ -43,6 +46,7 @@ abstract contract World is Test {
     DelegationPool internal delegations;
     RewardPool internal pool;
     ActionLog internal actionLog;
+    BlockRandomness internal randomness;
     Disputes internal disputes;
     ValidationRegistry internal validations;
     LicenseMarket internal market;
@@ -97,8 +101,8 @@ abstract contract World is Test {
         governor = vm.computeCreateAddress(founder, 0);
         uint256 n = vm.getNonce(address(this));
         address logAt = vm.computeCreateAddress(address(this), n + 6);
-        address disputesAt = vm.computeCreateAddress(address(this), n + 10);
-        address delegationsAt = vm.computeCreateAddress(address(this), n + 16);
+        address disputesAt = vm.computeCreateAddress(address(this), n + 12);
+        address delegationsAt = vm.computeCreateAddress(address(this), n + 18);
         token = new OpenToken();
         parameters = new Parameters(governor);
         agents = new AgentRegistry(IAgentObserver(logAt));
@@ -110,10 +114,7 @@ abstract contract World is Test {
             token, parameters, IActionLog(logAt), treasury, disputesAt, IDelegationPool(delegationsAt)
         );
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
-        address proofs = address(new DisputeProofs(token, parameters, vault, actionLog, pool, assets));
-        address intake = address(new DisputeIntake(token, parameters, vault, actionLog, pool, assets));
-        address rulings = address(new DisputeRulings(token, parameters, vault, actionLog, pool, assets));
-        disputes = new Disputes(token, parameters, vault, actionLog, pool, assets, proofs, intake, rulings);
+        _deployDisputes(vm.computeCreateAddress(address(this), n + 13));
         validations = new ValidationRegistry(agents, address(disputes));
         market = new LicenseMarket(token, parameters, assets, treasury);
         reputation = new ReputationRegistry(agents);
@@ -126,6 +127,21 @@ abstract contract World is Test {
         assertEq(address(disputes), disputesAt, "disputes address");
         assertEq(address(delegations), delegationsAt, "delegations address");
         _deployGovernance(founder);
+    }
+
+    function _deployDisputes(address validationsAt) private {
+        randomness = new BlockRandomness();
+        address proofs = address(new DisputeProofs(token, parameters, vault, actionLog, pool, assets));
+        address intake = address(new DisputeIntake(token, parameters, vault, actionLog, pool, assets));
+        address votes =
+            address(new DisputeVotes(token, parameters, vault, actionLog, pool, assets, randomness));
+        address rulings = address(
+            new DisputeRulings(
+                token, parameters, vault, actionLog, pool, assets, IValidationRegistry(validationsAt)
+            )
+        );
+        disputes =
+            new Disputes(token, parameters, vault, actionLog, pool, assets, proofs, intake, votes, rulings);
     }
 
     function _deployGovernance(address founder) private {

@@ -131,8 +131,8 @@ def test_identifiers_agree_with_eth_abi() -> None:
         ["address", "bytes32", "bytes32", "uint256", "uint256"],
         [case["client"], salt, _raw(case["structHash"]), 2, 31],
     )
-    types = ["uint256", "address", "uint256", "uint256", "address", "int32", "int32", "bytes32"]
-    values = [31337, case["disputes"], 4, 0, case["client"], -12345, -1_000_000, salt]
+    types = ["uint256", "address", "uint256", "uint256", "address", "int32[]", "int32", "bytes32"]
+    values = [31337, case["disputes"], 4, 0, case["client"], [-12345, 0, -77], -1_000_000, salt]
     assert case["voteCommitment"] == hashed(types, values)
     types = [
         "uint256",

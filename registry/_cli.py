@@ -1,9 +1,10 @@
-"""The commands about identities."""
+"""The commands about identities and claims."""
 
 from __future__ import annotations
 
 import typer
 
+from ._claim_cli import claim
 from ._trust_cli import agent
 
 __all__ = ["add_to"]
@@ -12,3 +13,4 @@ __all__ = ["add_to"]
 def add_to(app: typer.Typer) -> None:
     """Offer the commands."""
     app.add_typer(agent, name="agent")
+    app.add_typer(claim, name="claim")

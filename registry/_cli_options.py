@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -17,11 +18,12 @@ from ..errors import UserError
 from ._connect import Connection
 from .store import ContentStore, LocalStore
 
-__all__ = ["AgentId", "As", "DryRun", "Json", "acting", "console", "document_at"]
+__all__ = ["AgentId", "Amount", "As", "DryRun", "Json", "acting", "console", "document_at", "wei"]
 
 console = Console(highlight=False, soft_wrap=True)
 
 AgentId = Annotated[int, typer.Argument(min=1, help="the agent's id")]
+Amount = Annotated[str, typer.Argument(help="OPEN, e.g. 100 or 0.5")]
 As = Annotated[
     int | None, typer.Option("--as", min=0, max=19, help="act as this account of the embedded devnet")
 ]
@@ -57,6 +59,19 @@ class _Overlay(LocalStore):
 
     def _exists(self, cid: str) -> bool:
         return super()._exists(cid) or self._under.has(cid)
+
+
+def wei(amount: str) -> int:
+    """OPEN as written by a person, in wei."""
+    try:
+        value = Decimal(amount) * 10**18
+    except InvalidOperation:
+        raise UserError(f"{amount!r} is no amount of OPEN", fix="write e.g. 100 or 0.5") from None
+    if not value.is_finite() or value <= 0 or value != value.to_integral_value():
+        raise UserError(
+            f"{amount!r} is no amount of OPEN", why="it must be above 0, to the wei", fix="write e.g. 0.5"
+        )
+    return int(value)
 
 
 def document_at(path: Path) -> dict[str, Any]:

@@ -322,7 +322,7 @@ class Ledger:
             raise UserError(
                 what,
                 why=f"stake {stake} wei can back {left} wei more in open fees; this needs {fee + pending}",
-                fix=f"openledger stake {agent_id} AMOUNT, or settle batches whose window is over",
+                fix=f"openledger stake add {agent_id} AMOUNT, or settle batches whose window is over",
             )
 
     @property

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     )
     from ._devnet_jury import hold_jury
     from ._juror import Juror, Vote
-    from ._stake import join_jury, leave_jury, stake, unstake, withdraw, withdraw_jury
+    from ._stake import (
+        Exit,
+        StakePosition,
+        join_jury,
+        leave_jury,
+        position,
+        stake,
+        unstake,
+        withdraw,
+        withdraw_jury,
+    )
     from ._verify import Action, Check, ReplayerFor, Report, Verdict, fetch_action, generation_of, verify
 
 __all__ = [
@@ -26,10 +36,12 @@ __all__ = [
     "Challenge",
     "Check",
     "Evidence",
+    "Exit",
     "Juror",
     "Outcome",
     "ReplayerFor",
     "Report",
+    "StakePosition",
     "Verdict",
     "Vote",
     "actions",
@@ -41,6 +53,7 @@ __all__ = [
     "join_jury",
     "leave_jury",
     "open_challenge",
+    "position",
     "prove_equivocation",
     "stake",
     "unstake",
@@ -62,7 +75,17 @@ _HOME = {
     ),
     "_devnet_jury": ("hold_jury",),
     "_juror": ("Juror", "Vote"),
-    "_stake": ("join_jury", "leave_jury", "stake", "unstake", "withdraw", "withdraw_jury"),
+    "_stake": (
+        "Exit",
+        "StakePosition",
+        "join_jury",
+        "leave_jury",
+        "position",
+        "stake",
+        "unstake",
+        "withdraw",
+        "withdraw_jury",
+    ),
     "_verify": (
         "Action",
         "Check",

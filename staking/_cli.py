@@ -1,10 +1,9 @@
-"""Verify, challenge, vote, stake."""
+"""Verify, challenge, vote."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -13,14 +12,13 @@ from rich.table import Table
 
 from ..errors import ChallengeError, UserError
 from ..registry import Connection
+from ._stake_cli import jury, stake
 
 __all__ = ["add_to"]
 
 console = Console(highlight=False, soft_wrap=True)
 
 Cid = Annotated[str, typer.Argument(help="CID of an action's record, as printed in its receipt")]
-AgentId = Annotated[int, typer.Argument(min=1, help="the agent's id")]
-Amount = Annotated[str, typer.Argument(help="OPEN, e.g. 100 or 0.5")]
 As = Annotated[
     int | None, typer.Option("--as", min=0, max=19, help="act as this account of the embedded devnet")
 ]
@@ -28,13 +26,10 @@ As = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Offer the commands."""
-    for command in (verify, challenge, vote, resolve, appeal, stake, unstake, withdraw, actions, audit):
+    for command in (verify, challenge, vote, resolve, appeal, actions, audit):
         app.command()(command)
     app.command("join")(join_dispute)
-    jury = typer.Typer(no_args_is_help=True, help="Join or leave the jury pool.")
-    jury.command("join")(join)
-    jury.command("leave")(leave)
-    jury.command("withdraw")(withdraw_juror)
+    app.add_typer(stake, name="stake")
     app.add_typer(jury, name="jury")
 
 
@@ -50,19 +45,6 @@ def connected(account: int | None = None) -> Iterator[tuple[Connection, Any]]:
                 "--as works on the embedded devnet only", fix="set OPENLEDGER_PRIVATE_KEY instead"
             )
         yield connection, connection.as_(connection.devnet.accounts[account])
-
-
-def wei(amount: str) -> int:
-    """OPEN as written by a person, in wei."""
-    try:
-        value = Decimal(amount) * 10**18
-    except InvalidOperation:
-        raise UserError(f"{amount!r} is no amount of OPEN", fix="write e.g. 100 or 0.5") from None
-    if not value.is_finite() or value <= 0 or value != value.to_integral_value():
-        raise UserError(
-            f"{amount!r} is no amount of OPEN", why="it must be above 0, to the wei", fix="write e.g. 0.5"
-        )
-    return int(value)
 
 
 def verify(cid: Cid) -> None:
@@ -206,60 +188,6 @@ def appeal(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = None
     with connected(account) as (_, ledger):
         bond = Challenge(ledger, dispute_id).appeal()
         console.print(f"appealed; bond {bond / 1e18:g} OPEN, yours again if the outcome differs")
-
-
-def stake(agent_id: AgentId, amount: Amount, account: As = None) -> None:
-    """Add OPEN to an agent's stake."""
-    from ._stake import stake as add
-
-    with connected(account) as (_, ledger):
-        console.print(f"stake of agent {agent_id}: {add(ledger, agent_id, wei(amount)) / 1e18:g} OPEN")
-
-
-def unstake(agent_id: AgentId, amount: Amount, account: As = None) -> None:
-    """Ask stake back; it stays slashable until it is withdrawn."""
-    from datetime import UTC, datetime
-
-    from ._stake import unstake as ask
-
-    with connected(account) as (_, ledger):
-        ready = datetime.fromtimestamp(ask(ledger, agent_id, wei(amount)), UTC)
-        console.print(f"withdraw it from {ready:%Y-%m-%d %H:%M} UTC with `openledger withdraw {agent_id}`")
-
-
-def withdraw(agent_id: AgentId, account: As = None) -> None:
-    """Pay out the stake that is ready."""
-    from ._stake import withdraw as pay
-
-    with connected(account) as (_, ledger):
-        console.print(f"withdrawn: {pay(ledger, agent_id) / 1e18:g} OPEN")
-
-
-def join(amount: Amount, account: As = None) -> None:
-    """Stake OPEN as a juror."""
-    from ._stake import join_jury
-
-    with connected(account) as (_, ledger):
-        console.print(f"juror stake: {join_jury(ledger, wei(amount)) / 1e18:g} OPEN")
-
-
-def leave(account: As = None) -> None:
-    """Leave the jury pool; the stake is paid after the delay."""
-    from ._stake import leave_jury
-
-    with connected(account) as (_, ledger):
-        leave_jury(ledger)
-        console.print("left; the stake stays liable until the delay is over")
-
-
-def withdraw_juror(account: As = None) -> None:
-    """Pay out the stake of a juror who has left, once the delay is over."""
-    from ._stake import withdraw_jury
-
-    with connected(account) as (_, ledger):
-        before = ledger.balance(ledger.address)
-        withdraw_jury(ledger)
-        console.print(f"withdrawn: {(ledger.balance(ledger.address) - before) / 1e18:g} OPEN")
 
 
 def actions(agent_id: Annotated[int | None, typer.Argument(help="one agent; default all")] = None) -> None:

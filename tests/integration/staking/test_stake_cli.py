@@ -1,0 +1,147 @@
+"""``openledger stake …``, ``jury …`` and ``claim …`` as a user types them, on a devnet of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from eth_account import Account
+from typer.testing import CliRunner
+
+from openledger.cli import app
+from openledger.contracts import Devnet
+from openledger.errors import ChainError, OpenLedgerError, UserError
+from openledger.registry import AssetRef, Batch, BatchEntry, Connection, Manifest, Payout, Split, cid_of
+from openledger.settings import get_settings
+
+OPEN = 10**18
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("home")
+    with Devnet.start(path):
+        yield path
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
+    monkeypatch.setenv("OPENLEDGER_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    get_settings.cache_clear()
+    runner = CliRunner()
+
+    def run(*words: object, fails: type[OpenLedgerError] | None = None) -> Result:
+        result = runner.invoke(app, list(map(str, words)))
+        if fails is None:
+            assert result.exit_code == 0, (result.output, result.exception)
+        else:
+            assert isinstance(result.exception, fails), (result.output, result.exception)
+        return result
+
+    yield run
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def read(run: Run) -> Callable[..., Any]:
+    return lambda *words: json.loads(run(*words, "--json").stdout)
+
+
+@pytest.fixture
+def agent_id(read: Callable[..., Any]) -> int:
+    return int(read("agent", "register", "Auditor", "Finds bugs", "--as", 4)["agentId"])
+
+
+def test_stake_comes_and_goes(run: Run, read: Callable[..., Any], agent_id: int) -> None:
+    told = run("stake", "add", agent_id, 100, "--as", 4).stdout
+    assert "signs     StakeVault.deposit(" in told, "what is signed is said"
+    assert "moves     100 OPEN from" in told, "and what moves"
+    assert f"stake of agent {agent_id}: 100 OPEN" in told
+    assert read("stake", "show", agent_id)["active"] == str(100 * OPEN)
+    with_delay = read("stake", "exit", agent_id, "30.5", "--as", 4)
+    shown = read("stake", "show", agent_id)
+    assert (shown["active"], shown["pending"]) == (str(695 * OPEN // 10), str(305 * OPEN // 10))
+    assert shown["exits"] == [{"amount": str(305 * OPEN // 10), "ready_at": with_delay["readyAt"]}]
+    early = run("stake", "withdraw", agent_id, "--as", 4, fails=ChainError)
+    assert "NothingToWithdraw" in str(early.exception)
+    with Connection.open() as connection:
+        connection.chain.advance(with_delay["readyAt"] - connection.chain.now() + 1)
+    assert "withdrawn: 30.5 OPEN" in run("stake", "withdraw", agent_id, "--as", 4).stdout
+
+
+def test_a_dry_run_signs_nothing(run: Run, read: Callable[..., Any], agent_id: int) -> None:
+    told = read("stake", "add", agent_id, 7, "--as", 4, "--dry-run")
+    assert told["dryRun"]
+    assert [call["function"] for call in told["calls"]][-1] == "deposit"
+    assert told["calls"][-1]["moves"][0]["wei"] == str(7 * OPEN)
+    assert read("stake", "show", agent_id)["active"] == "0"
+    refused = run("stake", "exit", agent_id, 7, "--as", 4, "--dry-run", fails=ChainError)
+    assert "ExceedsActive" in str(refused.exception)
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "nan", "1e-19", "ten", "1e60"])
+def test_amounts_that_are_none_are_refused(run: Run, agent_id: int, amount: str) -> None:
+    run("stake", "add", agent_id, "--as", 4, "--", amount, fails=UserError)
+
+
+def test_an_unknown_agent_is_named(run: Run) -> None:
+    assert "not registered" in str(run("stake", "show", 10**9, fails=UserError).exception)
+
+
+def test_a_juror_joins_and_leaves(run: Run, read: Callable[..., Any]) -> None:
+    assert "JurorStakeTooLow" in str(run("jury", "join", 1, "--as", 5, fails=ChainError).exception)
+    assert read("jury", "join", 100, "--as", 5)["stake"] == str(100 * OPEN)
+    assert "stays liable" in run("jury", "leave", "--as", 5).stdout
+    assert "JurorStakeLocked" in str(run("jury", "withdraw", "--as", 5, fails=ChainError).exception)
+    with Connection.open() as connection:
+        connection.chain.advance(connection.ledger.parameter("withdrawalDelay") + 1)
+    assert "withdrawn: 100 OPEN" in run("jury", "withdraw", "--as", 5).stdout
+
+
+def test_anyone_pays_an_account_what_batches_owe_it(
+    run: Run, read: Callable[..., Any], agent_id: int
+) -> None:
+    payee, small = Account.create().address, Account.create().address
+    run("stake", "add", agent_id, 1000, "--as", 4)
+    with Connection.open() as connection:
+        assert connection.devnet is not None
+        owner = connection.devnet.accounts[4]
+        key = connection.record_key(agent_id)
+        manifest = Manifest(
+            "Auditor", [AssetRef(1, cid_of(b"model"))], [], [], "v1", Split(10_000, 0, 0, 0), "cpu", bytes(32)
+        )
+        epoch = connection.agents.open_epoch(owner, agent_id, key.address, manifest)
+        ledger = connection.as_(owner)
+        ledger.wrap(OPEN)
+        token = connection.contracts.token.functions
+        ledger.send(token.transfer(ledger.escrow_of(agent_id), OPEN))
+        net = ledger.net(agent_id, epoch, OPEN)
+        payouts = [Payout(payee, net - 10**15), Payout(small, 10**15)]
+        batch = Batch(agent_id, 0, [BatchEntry(bytes(32), cid_of(b"record"), OPEN)], payouts)
+        connection.store.put_blocks(batch.encoded.blocks)
+        header = ledger.anchor(batch, epoch)
+        owed = read("claim", "show", payee)
+        assert owed["payouts"] == [
+            {
+                "agentId": agent_id,
+                "firstNonce": 0,
+                "index": 0,
+                "wei": str(net - 10**15),
+                "readyAt": ledger.challengeable_until(header) + 1,
+            }
+        ]
+        assert read("claim", "pay", payee, "--as", 6)["claimed"] == "0", "its window is open"
+        connection.chain.advance(ledger.parameter("challengeWindow") + 1)
+        assert read("claim", "pay", payee, "--as", 6)["claimed"] == str(net - 10**15)
+        assert ledger.balance(payee) == net - 10**15
+        assert read("claim", "pay", small, "--as", 6)["credit"] == str(10**15), (
+            "small credits are paid when asked for"
+        )
+        assert ledger.balance(small) == 10**15
+        assert read("claim", "show", small) == {"account": small, "credit": "0", "payouts": []}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from ._asset_cli import asset
+from ._license_cli import license
 from ._trust_cli import agent
 
 __all__ = ["add_to"]
@@ -12,3 +14,5 @@ __all__ = ["add_to"]
 def add_to(app: typer.Typer) -> None:
     """Offer the commands."""
     app.add_typer(agent, name="agent")
+    app.add_typer(asset, name="asset")
+    app.add_typer(license, name="license")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..contracts import parse_open
 from ..errors import ChallengeError, UserError
 from ..registry import Connection
 
@@ -50,19 +50,6 @@ def connected(account: int | None = None) -> Iterator[tuple[Connection, Any]]:
                 "--as works on the embedded devnet only", fix="set OPENLEDGER_PRIVATE_KEY instead"
             )
         yield connection, connection.as_(connection.devnet.accounts[account])
-
-
-def wei(amount: str) -> int:
-    """OPEN as written by a person, in wei."""
-    try:
-        value = Decimal(amount) * 10**18
-    except InvalidOperation:
-        raise UserError(f"{amount!r} is no amount of OPEN", fix="write e.g. 100 or 0.5") from None
-    if not value.is_finite() or value <= 0 or value != value.to_integral_value():
-        raise UserError(
-            f"{amount!r} is no amount of OPEN", why="it must be above 0, to the wei", fix="write e.g. 0.5"
-        )
-    return int(value)
 
 
 def verify(cid: Cid) -> None:
@@ -213,7 +200,7 @@ def stake(agent_id: AgentId, amount: Amount, account: As = None) -> None:
     from ._stake import stake as add
 
     with connected(account) as (_, ledger):
-        console.print(f"stake of agent {agent_id}: {add(ledger, agent_id, wei(amount)) / 1e18:g} OPEN")
+        console.print(f"stake of agent {agent_id}: {add(ledger, agent_id, parse_open(amount)) / 1e18:g} OPEN")
 
 
 def unstake(agent_id: AgentId, amount: Amount, account: As = None) -> None:
@@ -223,7 +210,7 @@ def unstake(agent_id: AgentId, amount: Amount, account: As = None) -> None:
     from ._stake import unstake as ask
 
     with connected(account) as (_, ledger):
-        ready = datetime.fromtimestamp(ask(ledger, agent_id, wei(amount)), UTC)
+        ready = datetime.fromtimestamp(ask(ledger, agent_id, parse_open(amount)), UTC)
         console.print(f"withdraw it from {ready:%Y-%m-%d %H:%M} UTC with `openledger withdraw {agent_id}`")
 
 
@@ -240,7 +227,7 @@ def join(amount: Amount, account: As = None) -> None:
     from ._stake import join_jury
 
     with connected(account) as (_, ledger):
-        console.print(f"juror stake: {join_jury(ledger, wei(amount)) / 1e18:g} OPEN")
+        console.print(f"juror stake: {join_jury(ledger, parse_open(amount)) / 1e18:g} OPEN")
 
 
 def leave(account: As = None) -> None:

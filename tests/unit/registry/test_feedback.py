@@ -110,11 +110,15 @@ def test_only_what_names_its_content_is_read(tmp_path: Path) -> None:
     data = "data:application/json;base64," + base64.b64encode(b'{"name": "Auditor"}').decode()
     assert read_document(store, data) == {"name": "Auditor"}
     deep = "data:application/json;base64," + base64.b64encode(b"[" * 100_000).decode()
+    shown = {"description": '[[{{ "quoted" \\ ' + "[" * 100, "list": [[[1]]]}
+    brackets = store.put(json.dumps(shown).encode(), "raw")
+    assert read_document(store, f"ipfs://{brackets}") == shown, "brackets in text are no nesting"
     listed = store.put(b"[1]", "raw")
     broken = store.put(b"\xff{", "raw")
+    wide = store.put('{"name": "Auditor"}'.encode("utf-16"), "raw")
     absent = "b" + "a" * 58
     for uri in ("", "https://agent.example/a.json", "file:///etc/passwd", "ipfs://nonsense", f"ipfs://{absent}",
-                f"ipfs://{cid}/../x", "data:application/json;base64,@@", deep, f"ipfs://{listed}", f"ipfs://{broken}"):  # fmt: skip
+                f"ipfs://{cid}/../x", "data:application/json;base64,@@", deep, f"ipfs://{listed}", f"ipfs://{broken}", f"ipfs://{wide}"):  # fmt: skip
         with pytest.raises(ContentError):
             read_document(store, uri)
     assert keccak(document_bytes(store, f"ipfs://{cid}")) == keccak(b'{"name": "Auditor"}')

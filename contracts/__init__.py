@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._abi import Artifact, artifact, artifact_names
+from ._amounts import parse_open, show_open
 from ._chain import Chain
 from ._contracts import CONTRACTS, Contracts, Deployment
 from ._deploy import deploy
@@ -29,7 +30,9 @@ __all__ = [
     "decode_revert",
     "deploy",
     "load_signer",
+    "parse_open",
     "reviewed",
+    "show_open",
     "sign_authorization",
     "sign_permit",
     "token_domain",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -40,11 +39,7 @@ def show(account: Account, agent: Agent = None, as_json: Json = False) -> None:
     for one in found:
         header = one.header
         last = header.first_nonce + header.count - 1
-        ready = (
-            "now"
-            if one.ready_at <= now
-            else f"{datetime.fromtimestamp(one.ready_at, UTC):%Y-%m-%d %H:%M} UTC"
-        )
+        ready = "now" if one.ready_at <= now else when(one.ready_at)
         table.add_row(str(header.agent_id), f"{header.first_nonce}-{last}", f"{one.amount / 1e18:.6f}", ready)
     table.add_section()
     table.add_row("credit", "", f"{credit / 1e18:.6f}", "now" if credit else "")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from ._asset_cli import asset
 from ._claim_cli import claim
+from ._license_cli import license
 from ._trust_cli import agent
 
 __all__ = ["add_to"]
@@ -14,3 +16,5 @@ def add_to(app: typer.Typer) -> None:
     """Offer the commands."""
     app.add_typer(agent, name="agent")
     app.add_typer(claim, name="claim")
+    app.add_typer(asset, name="asset")
+    app.add_typer(license, name="license")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -18,12 +19,26 @@ from ..errors import UserError
 from ._connect import Connection
 from .store import ContentStore, LocalStore
 
-__all__ = ["AgentId", "Amount", "As", "DryRun", "Json", "acting", "console", "document_at", "wei"]
+__all__ = [
+    "AgentId",
+    "Amount",
+    "As",
+    "AssetId",
+    "DryRun",
+    "Json",
+    "account_at",
+    "acting",
+    "console",
+    "document_at",
+    "seconds",
+    "when",
+]
 
 console = Console(highlight=False, soft_wrap=True)
 
 AgentId = Annotated[int, typer.Argument(min=1, help="the agent's id")]
 Amount = Annotated[str, typer.Argument(help="OPEN, e.g. 100 or 0.5")]
+AssetId = Annotated[int, typer.Argument(min=1, help="the asset's id")]
 As = Annotated[
     int | None, typer.Option("--as", min=0, max=19, help="act as this account of the embedded devnet")
 ]
@@ -61,17 +76,31 @@ class _Overlay(LocalStore):
         return super()._exists(cid) or self._under.has(cid)
 
 
-def wei(amount: str) -> int:
-    """OPEN as written by a person, in wei."""
-    try:
-        value = Decimal(amount) * 10**18
-    except InvalidOperation:
-        raise UserError(f"{amount!r} is no amount of OPEN", fix="write e.g. 100 or 0.5") from None
-    if not value.is_finite() or value <= 0 or value != value.to_integral_value():
-        raise UserError(
-            f"{amount!r} is no amount of OPEN", why="it must be above 0, to the wei", fix="write e.g. 0.5"
-        )
-    return int(value)
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def seconds(text: str) -> int:
+    """A span of time as written by a person, such as ``30d``, ``12h``, ``90m`` or ``3600s``."""
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
+    if found is None:
+        raise UserError(f"{text!r} is no span of time", fix="write e.g. 30d, 12h, 90m or 3600s")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def when(time: int) -> str:
+    """Unix seconds as UTC."""
+    if time > 253_402_300_799:
+        return "the year 9999"
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def account_at(text: str) -> str:
+    """An address as typed, with its checksum. Raises ``UserError`` for anything else."""
+    from eth_utils.address import is_address, to_checksum_address
+
+    if not is_address(text) or int(text, 16) == 0:
+        raise UserError(f"{text!r} is no account", fix="write 0x and 40 hexadecimal digits")
+    return str(to_checksum_address(text))
 
 
 def document_at(path: Path) -> dict[str, Any]:

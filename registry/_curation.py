@@ -138,7 +138,7 @@ class Curation:
         self.chain.send(self._curation.functions.settle(contribution_id), signer)
         return self.get(contribution_id).state
 
-    # -- curators and the arbiter ----------------------------------------------------------------
+    # -- curators and the arbiter ---------------------------------------------------------------
 
     def accept(self, signer: Signer, contribution_id: int, *, cluster: bytes | None = None) -> None:
         """Accept a contribution: its bond goes back. ``cluster`` corrects the contributor's."""
@@ -148,14 +148,13 @@ class Curation:
         """Reject a contribution; ``reason`` is the digest of a text. Its bond is burned unless it is appealed."""
         self.chain.send(self._curation.functions.reject(contribution_id, _bytes32(reason)), signer)
 
-    def rule(self, signer: Signer, contribution_id: int, accepted: bool) -> ContributionState:
-        """Decide an appeal, as the owner of the arbiter."""
-        opened = self._contracts.arbiter.events.CaseOpened
-        for log in self._logs(opened, contributionId=contribution_id):
-            self.chain.send(
-                self._contracts.arbiter.functions.rule(int(log["args"]["caseId"]), accepted), signer
-            )
-            return self.get(contribution_id).state
+    def ruling(self, contribution_id: int, accepted: bool) -> tuple[str, bytes]:
+        """Target and calldata of the call that decides an appeal: what a proposal of the governance, which owns the
+        arbiter, has to make within thirty days of the appeal."""
+        arbiter = self._contracts.arbiter
+        for log in self._logs(arbiter.events.CaseOpened, contributionId=contribution_id):
+            call = str(arbiter.encode_abi("rule", [int(log["args"]["caseId"]), accepted]))
+            return str(arbiter.address), bytes.fromhex(call.removeprefix("0x"))
         raise UserError(f"contribution {contribution_id} was not appealed", fix="correct the id")
 
     # -- reading ---------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["account_of", "dump", "put_document", "read_document", "registry_of", "stamp"]
 
 _DATA = "data:application/json;base64,"
+_DEEPEST = 64
+_QUOTE, _BACKSLASH = b'"\\'
 
 
 def dump(document: Mapping[str, Any]) -> bytes:
@@ -56,13 +58,34 @@ def document_bytes(store: ContentStore, uri: str) -> bytes:
 
 def read_document(store: ContentStore, uri: str) -> dict[str, Any]:
     """The JSON object behind a URI, see :func:`document_bytes`. Raises ``ContentError``."""
+    data = document_bytes(store, uri)
+    if _nesting(data) > _DEEPEST:
+        raise ContentError(f"{uri!r} is nested deeper than {_DEEPEST} levels")
     try:
-        document = json.loads(document_bytes(store, uri))
-    except (ValueError, RecursionError) as error:
+        document = json.loads(data.decode())  # not by guessing the encoding, which would hide brackets
+    except ValueError as error:
         raise ContentError(f"{uri!r} is no JSON", why=str(error)) from None
     if not isinstance(document, dict):
         raise ContentError(f"{uri!r} is no JSON object")
     return document
+
+
+def _nesting(data: bytes) -> int:
+    """How deep the brackets outside strings go. Strangers write these documents, and Python's decoder overflows the C
+    stack on deep ones wherever a library has raised the recursion limit."""
+    depth = deepest = 0
+    quoted = escaped = False
+    for byte in data:
+        if quoted:
+            quoted, escaped = escaped or byte != _QUOTE, not escaped and byte == _BACKSLASH
+        elif byte == _QUOTE:
+            quoted = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
 
 
 def registry_of(contracts: Contracts) -> str:

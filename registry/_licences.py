@@ -175,6 +175,16 @@ class Licences:
         made = self._logs(self._market.events.OfferMade, assetId=asset_id)
         return [self.get_offer(int(log["args"]["offerId"])) for log in made]
 
+    def sold(self, offer_id: int) -> list[Licence]:
+        """Every licence of an offer that was not refunded, as it stands now."""
+        ids = [
+            int(log["args"]["licenceId"])
+            for log in self._logs(self._market.events.LicenceSold, offerId=offer_id)
+        ]
+        gone = self._logs(self._market.events.LicenceRefunded)
+        refunded = {int(log["args"]["licenceId"]) for log in gone}
+        return [self.get(licence_id) for licence_id in ids if licence_id not in refunded]
+
     # -- licences --------------------------------------------------------------------------------
 
     def consent(

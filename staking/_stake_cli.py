@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import typer
 from rich.table import Table
 
-from ..contracts import reviewed
+from ..contracts import parse_open, reviewed
 from ..registry import Connection
-from ..registry._cli_options import AgentId, Amount, As, DryRun, Json, acting, console, wei
+from ..registry._cli_options import AgentId, Amount, As, DryRun, Json, acting, console, when
 
 __all__ = ["jury", "stake"]
 
@@ -32,7 +30,7 @@ def add(
         acting(account, dry_run) as (connection, signer),
         reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review,
     ):
-        after = deposit(connection.as_(signer), agent_id, wei(amount))
+        after = deposit(connection.as_(signer), agent_id, parse_open(amount))
         review.done(f"stake of agent {agent_id}: {after / 1e18:g} OPEN", stake=str(after))
 
 
@@ -51,9 +49,9 @@ def ask_back(
         acting(account, dry_run) as (connection, signer),
         reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review,
     ):
-        ready = unstake(connection.as_(signer), agent_id, wei(amount))
+        ready = unstake(connection.as_(signer), agent_id, parse_open(amount))
         review.done(
-            f"withdraw it from {_date(ready)} with `openledger stake withdraw {agent_id}`", readyAt=ready
+            f"withdraw it from {when(ready)} with `openledger stake withdraw {agent_id}`", readyAt=ready
         )
 
 
@@ -85,7 +83,7 @@ def show(agent_id: AgentId, as_json: Json = False) -> None:
     for name, amount in found.amounts().items():
         table.add_row(name, f"{amount / 1e18:g}")
     for exit_ in found.exits:
-        table.add_row(f"exit ready {_date(exit_.ready_at)}", f"{exit_.amount / 1e18:g}")
+        table.add_row(f"exit ready {when(exit_.ready_at)}", f"{exit_.amount / 1e18:g}")
     console.print(table)
 
 
@@ -102,7 +100,7 @@ def join(amount: Amount, account: As = None, as_json: Json = False, dry_run: Dry
         acting(account, dry_run) as (connection, signer),
         reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review,
     ):
-        after = join_jury(connection.as_(signer), wei(amount))
+        after = join_jury(connection.as_(signer), parse_open(amount))
         review.done(f"juror stake: {after / 1e18:g} OPEN", stake=str(after))
 
 
@@ -134,7 +132,3 @@ def withdraw_juror(account: As = None, as_json: Json = False, dry_run: DryRun = 
     ):
         paid = withdraw_jury(connection.as_(signer))
         review.done(f"withdrawn: {paid / 1e18:g} OPEN", paid=str(paid))
-
-
-def _date(time: int) -> str:
-    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M} UTC"

@@ -25,8 +25,8 @@ contract DatanetCuration is IDatanetCuration {
     using MerkleFrontier for MerkleFrontier.Frontier;
 
     uint8 private constant DATANET = 1;
-    /// @dev Longer than the longest jury dispute may last by default.
-    uint256 private constant RULING_PERIOD = 14 days;
+    /// @dev Longer than a jury's longest dispute, and than a proposal of the governance with its timelock.
+    uint256 private constant RULING_PERIOD = 30 days;
 
     /// @notice What bonds are paid in.
     IOpenToken public immutable token;

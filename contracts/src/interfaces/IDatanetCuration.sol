@@ -146,7 +146,7 @@ interface IDatanetCuration {
     function reject(uint256 contributionId, bytes32 reason) external;
 
     /// @notice Brings a rejection before the arbiter, with a second bond as large as the first and the arbiter's fee, if that is at
-    /// most `maxFee`. Its contributor only. Accepted, or no ruling within two weeks: both bonds go back. Rejected: both are lost.
+    /// most `maxFee`. Its contributor only. Accepted, or no ruling within thirty days: both bonds go back. Rejected: both are lost.
     function appeal(uint256 contributionId, uint256 maxFee) external;
 
     /// @notice The arbiter's ruling.

@@ -155,7 +155,7 @@ contract CurationInvariants is Test {
     }
 
     function afterInvariant() public {
-        vm.warp(block.timestamp + 15 days);
+        vm.warp(block.timestamp + 31 days);
         for (uint256 id = 1; id <= curation.contributionCount(); ++id) {
             Curation state = curation.contribution(id).state;
             if (state == Curation.Pending || state == Curation.Rejected || state == Curation.Appealed) {

@@ -15,7 +15,7 @@ abstract contract CurationWorld is Test {
     uint256 internal constant BOND = 0.1 ether;
     uint256 internal constant PERIOD = 3 days;
     uint256 internal constant APPEAL = 1 days;
-    uint256 internal constant RULING = 14 days;
+    uint256 internal constant RULING = 30 days;
 
     OpenToken internal token;
     Parameters internal parameters;

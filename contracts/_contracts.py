@@ -28,6 +28,7 @@ CONTRACTS = (
     "ActionLog",
     "BlockRandomness",
     "DisputeProofs",
+    "DisputeDemands",
     "DisputeIntake",
     "DisputeVotes",
     "DisputeRulings",

@@ -29,6 +29,7 @@ _ARGUMENTS = {
     "observer": "ActionLog",
     "disputes": "Disputes",
     "proofs": "DisputeProofs",
+    "demands": "DisputeDemands",
     "intake": "DisputeIntake",
     "votes": "DisputeVotes",
     "rulings": "DisputeRulings",

@@ -7,11 +7,15 @@ from typing import Any
 from ..errors import ChainError
 from ._abi import error_abis
 
-__all__ = ["decode_revert", "name_of", "reason_of", "revert_of", "translated", "web3_errors"]
+__all__ = ["NO_REASON", "decode_revert", "name_of", "reason_of", "revert_of", "translated", "web3_errors"]
 
 _ERROR, _PANIC = bytes.fromhex("08c379a0"), bytes.fromhex("4e487b71")
 _PANICS = {0x01: "assertion failed", 0x11: "arithmetic overflow", 0x12: "division by zero", 0x21: "bad enum value",
            0x31: "pop of an empty array", 0x32: "index out of bounds", 0x41: "out of memory"}  # fmt: skip
+
+
+NO_REASON = "reverted without a reason"
+"""What is made of empty revert data: a call that ran dry inside another leaves none either."""
 
 
 def decode_revert(data: bytes) -> str:
@@ -21,7 +25,7 @@ def decode_revert(data: bytes) -> str:
     from eth_utils.abi import get_abi_input_types
 
     if not data:
-        return "reverted without a reason"
+        return NO_REASON
     selector, body = data[:4], data[4:]
     try:
         if selector == _ERROR:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError
 from ._nonces import lane
-from ._reverts import reason_of, revert_of, web3_errors
+from ._reverts import NO_REASON, reason_of, revert_of, web3_errors
 from ._signing import Signer
 
 if TYPE_CHECKING:
@@ -173,6 +173,6 @@ class Sender:
             revert = revert_of(error)
         what = f"{what} failed on-chain"
         # A call inside that runs dry leaves its caller a 64th of the gas.
-        if revert is None and receipt["gasUsed"] * 64 >= transaction["gas"] * 60:
+        if revert in (None, NO_REASON) and receipt["gasUsed"] * 64 >= transaction["gas"] * 60:
             return ChainError(what, why="it ran out of gas", fix="repeat it", tx=tx_hash, code="chain.gas")
         return ChainError(what, why=revert or "the state had changed", tx=tx_hash, revert=revert)

@@ -119,9 +119,10 @@ class Ledger:
         """Turn native OPEN of the signer into the token, 1:1."""
         self.send(self.contracts.token.functions.deposit(), amount)
 
-    def hold(self, amount: int) -> None:
-        """See to it that the signer holds ``amount`` wei as token, wrapping native OPEN where it is short. Raises
-        ``UserError`` when both together are not enough."""
+    def approve(self, spender: str, amount: int) -> None:
+        """Let ``spender`` take at least ``amount`` of the signer's OPEN, wrapping native OPEN where the token is
+        short of it. Raises ``UserError`` when both together are not enough."""
+        functions = self.contracts.token.functions
         missing = amount - self.balance(self.address)
         if missing > 0:
             native = self.chain.balance(self.address)
@@ -132,11 +133,6 @@ class Ledger:
                     fix="send OPEN to that address first",
                 )
             self.wrap(missing)
-
-    def approve(self, spender: str, amount: int) -> None:
-        """Let ``spender`` take at least ``amount`` of the signer's OPEN, which is wrapped where needed (:meth:`hold`)."""
-        self.hold(amount)
-        functions = self.contracts.token.functions
         if int(self.call(functions.allowance(self.address, spender))) < amount:
             self.send(functions.approve(spender, amount))
 

@@ -228,8 +228,10 @@ class Licences:
         (default: what it is now; a price that changes meanwhile is refused on-chain).
         """
         price = self._agreed(offer_id, max_price)
-        Ledger(self._contracts, signer).hold(price)
-        return self.relay(signer, self.consent(signer, offer_id, holder or str(signer.address), price))
+        Ledger(self._contracts, signer).approve(str(self._market.address), price)
+        call = self._market.functions.buy(offer_id, holder or str(signer.address), price)
+        receipt = self.chain.send(call, signer)
+        return int(receipt.event(self._market.events.LicenceSold)["licenceId"])
 
     def renew(self, signer: Signer, licence_id: int, *, max_price: int | None = None) -> int:
         """Add the offer's duration to a licence, at ``signer``'s expense; returns when it expires."""

@@ -113,7 +113,7 @@ def buy(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Buy a licence, with a signature that pays exactly its price."""
+    """Buy a licence of an asset."""
     limit = None if max_price is None else parse_open(max_price, zero=True)
     for_whom = None if holder is None else account_at(holder)
     with acting(account, dry_run) as (connection, signer):
@@ -134,8 +134,11 @@ def buy(
         )
         with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
             licence_id = licences.buy(signer, offer_id, holder=for_whom, max_price=limit)
-            bought = licences.get(licence_id)
-            review.done(f"licence {licence_id}: {_state(bought, licences.chain.now())}", **_fields(bought))
+            if not dry_run:
+                bought = licences.get(licence_id)
+                review.done(
+                    f"licence {licence_id}: {_state(bought, licences.chain.now())}", **_fields(bought)
+                )
 
 
 @license.command()

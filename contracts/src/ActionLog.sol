@@ -24,7 +24,7 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
 
     /// @notice The token escrows hold.
     IOpenToken public immutable token;
-    /// @notice Who owns agents.
+    /// @inheritdoc IActionLog
     IAgentRegistry public immutable agents;
     /// @notice Where lags, windows and coverage come from.
     IParameters public immutable parameters;

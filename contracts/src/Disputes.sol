@@ -6,6 +6,7 @@ import { JuryBase } from "./disputes/JuryBase.sol";
 import { IActionLog } from "./interfaces/IActionLog.sol";
 import { IAssetRegistry } from "./interfaces/IAssetRegistry.sol";
 import {
+    IDemandResolver,
     IDisputes,
     IDisputeViews,
     IJuryIntake,
@@ -18,6 +19,7 @@ import { IParameters } from "./interfaces/IParameters.sol";
 import { IRewardPool } from "./interfaces/IRewardPool.sol";
 import { IStakeVault } from "./interfaces/IStakeVault.sol";
 import {
+    Demand,
     Dispute,
     DisputeTerms,
     Distribution,
@@ -26,15 +28,29 @@ import {
     TierRuling,
     Vote
 } from "./types/DisputeTypes.sol";
-import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "./types/Records.sol";
+import {
+    ActionRecord,
+    AnchoredRecord,
+    BatchHeader,
+    Claim,
+    FixedSplit,
+    Parent,
+    Payment,
+    RecordProof,
+    StepLeaf,
+    Ticket,
+    TokenLeaf
+} from "./types/Records.sol";
 
 /// @title Implements {IDisputes}: storage, views, and modules of code over one ledger of what was taken.
-/// @dev Invariant: the token balance is the sum of every dispute's `bond` and `held`.
+/// @dev Invariant: the token balance is the sum of every dispute's `bond` and `held` and of every demand's `bond`.
 /// One contract's code may not exceed 24 KiB, so the modules are contracts of their own, fixed at deployment and
 /// run by delegatecall. All of them inherit all their storage from JuryBase and declare none of their own.
 contract Disputes is JuryBase, IDisputes {
     /// @notice Code of {IProofResolver}.
     address public immutable proofs;
+    /// @notice Code of {IDemandResolver}.
+    address public immutable demands;
     /// @notice Code of {IJuryIntake}.
     address public immutable intake;
     /// @notice Code of {IJuryVoting}.
@@ -50,11 +66,13 @@ contract Disputes is JuryBase, IDisputes {
         IRewardPool rewardPool_,
         IAssetRegistry assets_,
         address proofs_,
+        address demands_,
         address intake_,
         address votes_,
         address rulings_
     ) DisputeBase(Context(token_, parameters_, vault_, actionLog_, rewardPool_, assets_)) {
         proofs = _code(proofs_);
+        demands = _code(demands_);
         intake = _code(intake_);
         votes = _code(votes_);
         rulings = _code(rulings_);
@@ -77,6 +95,101 @@ contract Disputes is JuryBase, IDisputes {
         RecordProof calldata
     ) external returns (Distribution memory) {
         _run(proofs);
+    }
+
+    /// @inheritdoc IProofResolver
+    function proveDoublePayment(AnchoredRecord calldata, AnchoredRecord calldata)
+        external
+        returns (Distribution memory)
+    {
+        _run(proofs);
+    }
+
+    /// @inheritdoc IProofResolver
+    function proveRefundedCharge(AnchoredRecord calldata) external returns (Distribution memory) {
+        _run(proofs);
+    }
+
+    /// @inheritdoc IProofResolver
+    function proveMisdeclared(AnchoredRecord calldata) external returns (Distribution memory) {
+        _run(proofs);
+    }
+
+    /// @inheritdoc IProofResolver
+    function proveFixedSplit(
+        BatchHeader calldata,
+        FixedSplit calldata,
+        uint32,
+        bytes32[] calldata,
+        Claim calldata
+    ) external returns (Distribution memory) {
+        _run(proofs);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function demandOmission(Ticket calldata, bytes calldata, Payment calldata) external returns (uint256) {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function demandModel(AnchoredRecord calldata, StepLeaf calldata, bytes32[] calldata)
+        external
+        returns (uint256)
+    {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function demandBatchData(BatchHeader calldata, Parent[] calldata) external returns (uint256) {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function demandManifest(BatchHeader calldata, Parent[] calldata) external returns (uint256) {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function demandRecordData(AnchoredRecord calldata, Parent[] calldata) external returns (uint256) {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function demandStepData(AnchoredRecord calldata, StepLeaf calldata, bytes32[] calldata, Parent[] calldata)
+        external
+        returns (uint256)
+    {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function answerWithRecord(uint256, Ticket calldata, AnchoredRecord calldata) external {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function answerWithRefund(uint256, Ticket calldata, Payment calldata) external {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function correctOmission(uint256, Ticket calldata, Payment calldata) external {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function answerWithModel(uint256, uint32, uint256, bytes32, uint32, bytes32[] calldata) external {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function answerWithBlock(uint256, bytes calldata) external {
+        _run(demands);
+    }
+
+    /// @inheritdoc IDemandResolver
+    function enforce(uint256) external returns (Distribution memory) {
+        _run(demands);
     }
 
     /// @inheritdoc IJuryIntake
@@ -201,6 +314,26 @@ contract Disputes is JuryBase, IDisputes {
     /// @inheritdoc IDisputeViews
     function settledOf(uint256 agentId, address operator, uint64 nonce) external view returns (uint256) {
         return _settledOf(agentId, operator, nonce);
+    }
+
+    /// @inheritdoc IDisputeViews
+    function demand(uint256 id) external view returns (Demand memory) {
+        return _demands[id];
+    }
+
+    /// @inheritdoc IDisputeViews
+    function demandCount() external view returns (uint256) {
+        return _demandCount;
+    }
+
+    /// @inheritdoc IDisputeViews
+    function demandBondFor(bytes32 headerHash) external view returns (uint256) {
+        return _demandBond(headerHash);
+    }
+
+    /// @inheritdoc IDisputeViews
+    function challengeableUntil(BatchHeader calldata header, uint64 nonce) external view returns (uint256) {
+        return _challengeableUntil(header, nonce);
     }
 
     function _code(address module) private view returns (address) {

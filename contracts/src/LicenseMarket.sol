@@ -17,7 +17,6 @@ import { Param } from "./types/Param.sol";
 contract LicenseMarket is ILicenseMarket, Royalties {
     using SafeERC20 for IOpenToken;
 
-    uint256 private constant BPS = 10_000;
     uint40 private constant FOR_EVER = type(uint40).max;
     uint256 private constant MAX_GRANT_PERIOD = 30 days;
     uint256 private constant MAX_KEY = 1024;
@@ -40,6 +39,7 @@ contract LicenseMarket is ILicenseMarket, Royalties {
     constructor(IOpenToken token_, IParameters parameters_, IAssetRegistry assets_, address treasury_)
         Royalties(token_, parameters_, assets_)
     {
+        require(treasury_ != address(0), ZeroAccount());
         treasury = treasury_;
     }
 

@@ -7,7 +7,6 @@ import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { Escrow } from "./Escrow.sol";
 import { IActionLog } from "./interfaces/IActionLog.sol";
-import { IAgentRegistry } from "./interfaces/IAgentRegistry.sol";
 import { IDelegationPool } from "./interfaces/IDelegationPool.sol";
 import { IOpenToken } from "./interfaces/IOpenToken.sol";
 import { IParameters } from "./interfaces/IParameters.sol";
@@ -32,6 +31,13 @@ contract RewardPool is IRewardPool {
         uint128 remaining;
     }
 
+    /// @dev A payment given back, and who owned the agent then: the one who may not charge it too.
+    struct Refund {
+        address client;
+        uint96 amount;
+        address operator;
+    }
+
     /// @notice What is paid.
     IOpenToken public immutable token;
     /// @notice Where protocol cut, audit share and the least payout come from.
@@ -48,7 +54,7 @@ contract RewardPool is IRewardPool {
 
     mapping(bytes32 headerHash => Batch) private _batches;
     mapping(bytes32 headerHash => BitMaps.BitMap) private _claimed;
-    mapping(uint256 agentId => mapping(bytes32 paymentId => bool)) private _refunded;
+    mapping(uint256 agentId => mapping(bytes32 paymentId => Refund)) private _refunds;
     mapping(address account => uint256) private _credits;
 
     constructor(
@@ -73,11 +79,11 @@ contract RewardPool is IRewardPool {
     function refund(uint256 agentId, bytes32 paymentId, address client, uint256 amount) external {
         require(actionLog.isOperator(agentId, msg.sender), NotAuthorized(agentId, msg.sender));
         require(client != address(0), ZeroAccount());
-        require(!_refunded[agentId][paymentId], AlreadyRefunded(agentId, paymentId));
+        require(!isRefunded(agentId, paymentId), AlreadyRefunded(agentId, paymentId));
         address escrow = createEscrow(agentId);
         uint256 free = Math.saturatingSub(token.balanceOf(escrow), actionLog.openFees(agentId));
         require(amount <= free, EscrowShort(free, amount));
-        _refunded[agentId][paymentId] = true;
+        _refunds[agentId][paymentId] = Refund(client, amount.toUint96(), actionLog.agents().ownerOf(agentId));
         emit Refunded(agentId, paymentId, client, amount);
         token.safeTransferFrom(escrow, client, amount);
     }
@@ -145,8 +151,13 @@ contract RewardPool is IRewardPool {
     }
 
     /// @inheritdoc IRewardPool
-    function isRefunded(uint256 agentId, bytes32 paymentId) external view returns (bool) {
-        return _refunded[agentId][paymentId];
+    function refundOf(uint256 agentId, bytes32 paymentId)
+        external
+        view
+        returns (address client, uint256 amount, address operator)
+    {
+        Refund memory r = _refunds[agentId][paymentId];
+        return (r.client, r.amount, r.operator);
     }
 
     /// @inheritdoc IRewardPool
@@ -174,6 +185,11 @@ contract RewardPool is IRewardPool {
         if (escrow.code.length != 0) return escrow;
         new Escrow{ salt: bytes32(agentId) }(token);
         emit EscrowCreated(agentId, escrow);
+    }
+
+    /// @inheritdoc IRewardPool
+    function isRefunded(uint256 agentId, bytes32 paymentId) public view returns (bool) {
+        return _refunds[agentId][paymentId].client != address(0);
     }
 
     /// @inheritdoc IRewardPool

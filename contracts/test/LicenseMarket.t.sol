@@ -45,6 +45,12 @@ contract LicenseMarketTest is MarketWorld {
     bytes32 private constant TERMS = keccak256("terms");
     uint32 private constant MONTH = 30 days;
 
+    function test_deployment_needsATreasury() public {
+        vm.expectRevert(ILicenseMarket.ZeroAccount.selector);
+        new LicenseMarket(token, parameters, assets, address(0));
+        assertEq(market.treasury(), treasury);
+    }
+
     function test_offer_storesEverything() public {
         vm.prank(alice);
         uint256 id = market.offer(datanet, TERMS, 3 ether, MONTH, 2 days, 7, true);

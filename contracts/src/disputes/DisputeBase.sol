@@ -47,7 +47,8 @@ abstract contract DisputeBase is IDisputeErrors, IDisputeEvents {
     /// @notice What models and adapters are.
     IAssetRegistry public immutable assets;
 
-    mapping(bytes32 actionKey => uint256) private _settled;
+    /// @dev Wei taken by what it was taken for: an action, a payment, or a fault of a whole batch.
+    mapping(bytes32 faultKey => uint256) private _settled;
 
     /// @dev A payer and what it paid.
     struct Harm {
@@ -80,7 +81,15 @@ abstract contract DisputeBase is IDisputeErrors, IDisputeEvents {
         view
         returns (uint256)
     {
-        return Math.saturatingSub(_target(terms, fee), _settledOf(agentId, operator, nonce));
+        return _dueFor(terms, fee, _actionKey(agentId, operator, nonce));
+    }
+
+    function _dueFor(DisputeTerms memory terms, uint256 fee, bytes32 faultKey)
+        internal
+        view
+        returns (uint256)
+    {
+        return Math.saturatingSub(_target(terms, fee), _settled[faultKey]);
     }
 
     /// @dev Takes up to `amount` and remembers it for the action.
@@ -88,8 +97,15 @@ abstract contract DisputeBase is IDisputeErrors, IDisputeEvents {
         internal
         returns (uint256 taken)
     {
+        return _takeFor(agentId, operator, _actionKey(agentId, operator, nonce), amount);
+    }
+
+    function _takeFor(uint256 agentId, address operator, bytes32 faultKey, uint256 amount)
+        internal
+        returns (uint256 taken)
+    {
         taken = vault.slash(agentId, operator, amount);
-        _settled[_actionKey(agentId, operator, nonce)] += taken;
+        _settled[faultKey] += taken;
     }
 
     /// @dev Pays out a slash that this contract holds; the parts add up to `total`. Of the rest at most `juryCost`
@@ -125,7 +141,22 @@ abstract contract DisputeBase is IDisputeErrors, IDisputeEvents {
         if (amount != 0) token.burn(amount);
     }
 
-    function _actionKey(uint256 agentId, address operator, uint64 nonce) private pure returns (bytes32) {
+    /// @dev The keys have one, two or three words, or say what they are for: none is another's.
+    function _actionKey(uint256 agentId, address operator, uint64 nonce) internal pure returns (bytes32) {
         return keccak256(abi.encode(agentId, operator, nonce));
+    }
+
+    /// @dev For faults of a batch: of its data (`part` is the largest value) or of one fixed share.
+    function _batchKey(bytes32 headerHash, uint256 part) internal pure returns (bytes32) {
+        return keccak256(abi.encode(headerHash, part));
+    }
+
+    /// @dev For an action that was paid and has no nonce.
+    function _paymentKey(uint256 agentId, address operator, bytes32 paymentId)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(agentId, operator, paymentId, "payment"));
     }
 }

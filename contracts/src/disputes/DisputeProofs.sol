@@ -10,7 +10,7 @@ import { IStakeVault } from "../interfaces/IStakeVault.sol";
 import { Context, DisputeBase } from "./DisputeBase.sol";
 import { ProofResolver } from "./ProofResolver.sol";
 
-/// @title The module of {Disputes} for faults that a signature proves.
+/// @title The module of {Disputes} for faults that signatures and batches prove.
 /// @notice {Disputes} runs this contract's code on its own storage; called directly it knows no dispute and
 /// may not touch the vault.
 contract DisputeProofs is ProofResolver {

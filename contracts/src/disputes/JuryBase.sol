@@ -2,7 +2,9 @@
 pragma solidity ^0.8.28;
 
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
+import { Records } from "../libraries/Records.sol";
 import {
+    Demand,
     Dispute,
     DisputeTerms,
     Median,
@@ -11,9 +13,11 @@ import {
     TierRuling,
     Vote
 } from "../types/DisputeTypes.sol";
+import { Param } from "../types/Param.sol";
+import { BatchHeader } from "../types/Records.sol";
 import { DisputeBase } from "./DisputeBase.sol";
 
-/// @title Storage of jury disputes, shared by {Disputes} and its modules.
+/// @title Storage of demands and jury disputes, shared by {Disputes} and its modules.
 abstract contract JuryBase is DisputeBase {
     /// @dev Jurors of the first committee.
     uint256 internal constant COMMITTEE = 5;
@@ -31,6 +35,39 @@ abstract contract JuryBase is DisputeBase {
     mapping(uint256 id => mapping(uint256 round => mapping(address juror => Vote))) internal _votes;
     /// @dev The dispute in which a leaf is being or was judged.
     mapping(bytes32 leafKey => uint256 id) internal _leaves;
+
+    uint256 internal _demandCount;
+    mapping(uint256 id => Demand) internal _demands;
+    /// @dev The demand that asks, or asked, for the same thing.
+    mapping(bytes32 demandKey => uint256 id) internal _demanded;
+    /// @dev Demands of a batch that are open.
+    mapping(bytes32 headerHash => uint256) internal _openDemands;
+    /// @dev Unix time until which answers extended a window: of a batch, or of one of its nonces.
+    mapping(bytes32 windowKey => uint256) private _extendedUntil;
+
+    /// @dev Last unix time at which a challenge of the action may be committed.
+    function _challengeableUntil(BatchHeader calldata header, uint64 nonce) internal view returns (uint256) {
+        bytes32 headerHash = Records.headerHash(header);
+        return Math.max(
+            actionLog.challengeableUntil(header),
+            Math.max(_extendedUntil[headerHash], _extendedUntil[_windowKey(headerHash, nonce)])
+        );
+    }
+
+    /// @dev What was shown late can be replayed late. The largest nonce stands for all of the batch.
+    function _extend(bytes32 headerHash, uint64 nonce, uint256 until) internal {
+        bytes32 key = nonce == type(uint64).max ? headerHash : _windowKey(headerHash, nonce);
+        _extendedUntil[key] = Math.max(_extendedUntil[key], until);
+    }
+
+    /// @dev What the next demand of the batch costs: doubled for every `maxDemands` that are open.
+    function _demandBond(bytes32 headerHash) internal view returns (uint256) {
+        uint256 open = _openDemands[headerHash];
+        uint256 doublings = open / parameters.get(Param.MaxDemands);
+        // 2^32 times the largest bond is more than there is, and below 2^96
+        require(doublings <= 32, TooManyDemands(open));
+        return parameters.get(Param.DemandBond) << doublings;
+    }
 
     function _requireState(uint256 id, State state) internal view returns (Dispute storage d) {
         d = _disputes[id];
@@ -101,5 +138,9 @@ abstract contract JuryBase is DisputeBase {
         returns (bytes32)
     {
         return keccak256(abi.encode(headerHash, structHash, step, token_));
+    }
+
+    function _windowKey(bytes32 headerHash, uint64 nonce) private pure returns (bytes32) {
+        return keccak256(abi.encode(headerHash, nonce));
     }
 }

@@ -32,7 +32,7 @@ abstract contract JuryIntake is JuryBase, IJuryIntake {
         require(
             nonce >= header.firstNonce && nonce - header.firstNonce < header.count, NonceNotInBatch(nonce)
         );
-        uint256 until = actionLog.challengeableUntil(header);
+        uint256 until = _challengeableUntil(header, nonce);
         require(block.timestamp <= until, TooLate(until));
 
         id = ++_count;

@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import { MessageHashUtils } from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { IProofResolver } from "../interfaces/IDisputes.sol";
+import { MerkleSum } from "../libraries/MerkleSum.sol";
 import { Records } from "../libraries/Records.sol";
 import { DisputeTerms, Distribution, Fault } from "../types/DisputeTypes.sol";
-import { ActionRecord, BatchHeader, Epoch, RecordProof } from "../types/Records.sol";
-import { JuryBase } from "./JuryBase.sol";
+import {
+    ActionRecord,
+    AnchoredRecord,
+    BatchHeader,
+    Claim,
+    FixedSplit,
+    RecordProof
+} from "../types/Records.sol";
+import { Evidence } from "./Evidence.sol";
 
-/// @title Faults that a signature proves: objective, open to anyone, final at once.
+/// @title Faults that signatures and anchored batches prove: objective, open to anyone, final at once.
 /// @dev Never blocked by open disputes: a proof takes from the whole stake, claimed or not.
-abstract contract ProofResolver is JuryBase, IProofResolver {
+abstract contract ProofResolver is Evidence, IProofResolver {
     /// @inheritdoc IProofResolver
     function proveEquivocation(
         ActionRecord calldata recordA,
@@ -26,9 +32,9 @@ abstract contract ProofResolver is JuryBase, IProofResolver {
             recordA.agentId == recordB.agentId && recordA.nonce == recordB.nonce && hashA != hashB,
             NoConflict()
         );
-        address operator = _requireSigned(recordA, hashA, sigA);
+        address operator = _requireSigned(recordA.agentId, recordA.epoch, hashA, sigA);
         // two owners may each have signed the nonce; only one owner contradicting itself is a fault
-        require(operator == _requireSigned(recordB, hashB, sigB), NoConflict());
+        require(operator == _requireSigned(recordB.agentId, recordB.epoch, hashB, sigB), NoConflict());
 
         Harm[2] memory harms = [Harm(recordA.client, recordA.fee), Harm(recordB.client, recordB.fee)];
         uint256 fee = Math.max(recordA.fee, recordB.fee);
@@ -48,9 +54,11 @@ abstract contract ProofResolver is JuryBase, IProofResolver {
         RecordProof calldata proof
     ) external returns (Distribution memory) {
         bytes32 signedHash = Records.structHash(signedRecord);
-        address operator = _requireSigned(signedRecord, signedHash, sig);
+        address operator = _requireSigned(signedRecord.agentId, signedRecord.epoch, signedHash, sig);
         require(header.agentId == signedRecord.agentId && anchoredStructHash != signedHash, NoConflict());
-        require(operator == _anchorer(header, signedRecord.nonce, anchoredStructHash, proof), NoConflict());
+        require(
+            operator == _requireInBatch(header, anchoredStructHash, signedRecord.nonce, proof), NoConflict()
+        );
         Harm[2] memory harms = [Harm(signedRecord.client, signedRecord.fee), Harm(address(0), 0)];
         return _convict(
             Fault.AnchoredMismatch,
@@ -62,16 +70,142 @@ abstract contract ProofResolver is JuryBase, IProofResolver {
         );
     }
 
-    /// @dev Who answers for the batch, once the record is shown to be in it.
-    function _anchorer(
+    /// @inheritdoc IProofResolver
+    /// @dev Nobody's money is given back: the client paid once, and what the second charge took is other payers',
+    /// whose actions are then owed (see {IDemandResolver-demandOmission}).
+    function proveDoublePayment(AnchoredRecord calldata first, AnchoredRecord calldata second)
+        external
+        returns (Distribution memory)
+    {
+        address operator = _requireShown(first);
+        // a buyer of the agent must not be framed by what its seller anchored
+        require(
+            operator == _requireShown(second) && first.header.agentId == second.header.agentId
+                && first.nonce < second.nonce && first.record.paymentId == second.record.paymentId
+                && first.proof.charge != 0 && second.proof.charge != 0,
+            NoConflict()
+        );
+        return _convictShown(Fault.DoublePayment, second, operator, second.proof.charge, 0);
+    }
+
+    /// @inheritdoc IProofResolver
+    function proveRefundedCharge(AnchoredRecord calldata shown) external returns (Distribution memory) {
+        address operator = _requireShown(shown);
+        (, uint256 refunded, address refunder) =
+            rewardPool.refundOf(shown.header.agentId, shown.record.paymentId);
+        // nor by what a later owner refunds
+        require(shown.proof.charge != 0 && refunded != 0 && operator == refunder, NoConflict());
+        return _convictShown(Fault.RefundedCharge, shown, operator, shown.proof.charge, 0);
+    }
+
+    /// @inheritdoc IProofResolver
+    function proveMisdeclared(AnchoredRecord calldata shown) external returns (Distribution memory) {
+        address operator = _requireShown(shown);
+        uint256 declared = Records.chargeOf(shown.record);
+        uint256 charge = shown.proof.charge;
+        require(
+            shown.record.agentId != shown.header.agentId || shown.record.nonce != shown.nonce
+                || declared != charge,
+            NoConflict()
+        );
+        return _convictShown(
+            Fault.Misdeclared,
+            shown,
+            operator,
+            Math.max(declared, charge),
+            Math.saturatingSub(charge, declared)
+        );
+    }
+
+    /// @inheritdoc IProofResolver
+    function proveFixedSplit(
         BatchHeader calldata header,
-        uint64 nonce,
-        bytes32 structHash,
-        RecordProof calldata proof
-    ) private view returns (address) {
-        require(actionLog.isAnchored(header), UnknownBatch(Records.headerHash(header)));
-        require(Records.inBatch(header, structHash, nonce, proof), BadInclusion("record"));
-        return actionLog.epochOf(header.agentId, header.epoch).operator;
+        FixedSplit calldata split,
+        uint32 position,
+        bytes32[] calldata path,
+        Claim calldata payout
+    ) external returns (Distribution memory) {
+        _requireAnchored(header);
+        require(
+            Records.inManifest(
+                actionLog.epochOf(header.agentId, header.epoch).manifestRoot,
+                position,
+                Records.manifestLeaf(split),
+                path
+            ),
+            BadInclusion("split")
+        );
+        return _convictBatch(header, split, _shortfall(header, split, payout));
+    }
+
+    /// @dev What the batch pays to the account less than its share.
+    function _shortfall(BatchHeader calldata header, FixedSplit calldata split, Claim calldata payout)
+        private
+        view
+        returns (uint256)
+    {
+        uint256 net = actionLog.netOf(header);
+        uint256 due = net * split.bps / BPS;
+        uint256 paid = _paidBy(header, net, split, payout);
+        // each record may have rounded its share down
+        require(paid + header.count < due, NoConflict());
+        return due - paid;
+    }
+
+    function _convictBatch(BatchHeader calldata header, FixedSplit calldata split, uint256 shortfall)
+        private
+        returns (Distribution memory)
+    {
+        return _convictFor(
+            Fault.FixedSplitBroken,
+            header.agentId,
+            actionLog.epochOf(header.agentId, header.epoch).operator,
+            header.firstNonce,
+            _batchKey(Records.headerHash(header), split.index),
+            shortfall,
+            [Harm(split.account, shortfall), Harm(address(0), 0)]
+        );
+    }
+
+    /// @dev What the batch pays to the account at the share's place; nothing where there is no such place.
+    function _paidBy(
+        BatchHeader calldata header,
+        uint256 net,
+        FixedSplit calldata split,
+        Claim calldata payout
+    ) private pure returns (uint256) {
+        if (split.index >= header.payoutCount) return 0;
+        require(
+            payout.index == split.index
+                && MerkleSum.verify(
+                    header.payoutRoot,
+                    net,
+                    header.payoutCount,
+                    payout.index,
+                    MerkleSum.leafOf(payout.index, payout.account, payout.amount),
+                    payout.amount,
+                    payout.proof
+                ),
+            BadInclusion("payout")
+        );
+        return payout.account == split.account ? payout.amount : 0;
+    }
+
+    function _convictShown(
+        Fault fault,
+        AnchoredRecord calldata shown,
+        address operator,
+        uint256 fee,
+        uint256 harm
+    ) private returns (Distribution memory) {
+        return _convict(
+            fault,
+            shown.header.agentId,
+            operator,
+            shown.nonce,
+            fee,
+            [Harm(shown.record.client, harm), Harm(address(0), 0)]
+        );
     }
 
     function _convict(
@@ -81,28 +215,26 @@ abstract contract ProofResolver is JuryBase, IProofResolver {
         uint64 nonce,
         uint256 fee,
         Harm[2] memory harms
+    ) private returns (Distribution memory) {
+        bytes32 key = _actionKey(agentId, operator, nonce);
+        return _convictFor(fault, agentId, operator, nonce, key, fee, harms);
+    }
+
+    function _convictFor(
+        Fault fault,
+        uint256 agentId,
+        address operator,
+        uint64 nonce,
+        bytes32 faultKey,
+        uint256 fee,
+        Harm[2] memory harms
     ) private returns (Distribution memory d) {
         DisputeTerms memory terms = parameters.disputeTerms();
-        uint256 due = _due(terms, fee, agentId, operator, nonce);
+        uint256 due = _dueFor(terms, fee, faultKey);
         require(due != 0, AlreadyConvicted(agentId, operator, nonce));
-        uint256 taken = _take(agentId, operator, nonce, due);
+        uint256 taken = _takeFor(agentId, operator, faultKey, due);
         require(taken != 0, NothingToSlash());
         d = _distribute(taken, terms, msg.sender, harms, 0);
         emit Convicted(0, agentId, operator, nonce, fault, msg.sender, d);
-    }
-
-    /// @dev Who answers for the record's epoch, once its key is shown to have signed.
-    function _requireSigned(ActionRecord calldata record, bytes32 structHash, bytes calldata sig)
-        private
-        view
-        returns (address)
-    {
-        Epoch memory e = actionLog.epochOf(record.agentId, record.epoch);
-        require(e.recordKey != address(0), UnknownEpoch(record.agentId, record.epoch));
-        require(block.timestamp <= e.liableUntil, ProofExpired(e.liableUntil));
-        bytes32 digest = MessageHashUtils.toTypedDataHash(actionLog.domainSeparator(), structHash);
-        (address signer,,) = ECDSA.tryRecover(digest, sig);
-        require(signer == e.recordKey, BadSignature(record.agentId, record.epoch, signer));
-        return e.operator;
     }
 }

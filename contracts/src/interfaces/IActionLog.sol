@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import { ActionRecord, Ticket, AnchorCall, BatchHeader, Epoch, RecordProof } from "../types/Records.sol";
+import { IAgentRegistry } from "./IAgentRegistry.sol";
 
 /// @title Epochs and anchored batches of every agent.
 /// @notice Nonces are contiguous from 0; a batch is stored as one header hash that never changes.
@@ -75,6 +76,9 @@ interface IActionLog {
 
     /// @notice The stake that backs `agentId`'s anchors changed. StakeVault only.
     function onStakeChanged(uint256 agentId, address staker, uint256 backing) external;
+
+    /// @notice Who owns agents.
+    function agents() external view returns (IAgentRegistry);
 
     /// @notice Number of the agent's current epoch; 0 before the first.
     function currentEpoch(uint256 agentId) external view returns (uint32);

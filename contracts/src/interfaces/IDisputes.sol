@@ -1,8 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "../types/Records.sol";
 import {
+    ActionRecord,
+    AnchoredRecord,
+    BatchHeader,
+    Claim,
+    FixedSplit,
+    Parent,
+    Payment,
+    RecordProof,
+    StepLeaf,
+    Ticket,
+    TokenLeaf
+} from "../types/Records.sol";
+import {
+    Demand,
+    DemandState,
     Dispute,
     DisputeTerms,
     Distribution,
@@ -27,9 +41,9 @@ interface IDisputeErrors {
     error BadSignature(uint256 agentId, uint32 epoch, address recovered);
     /// @notice The epoch's key is no longer liable.
     error ProofExpired(uint256 liableUntil);
-    /// @notice The two records do not contradict each other.
+    /// @notice Nothing shown contradicts anything else shown.
     error NoConflict();
-    /// @notice Inclusion could not be shown: "record", "step" or "token".
+    /// @notice Inclusion could not be shown: "record", "step", "token", "split", "payout", "model", "block" or "link".
     error BadInclusion(string what);
     /// @notice The action has been slashed to its full amount.
     error AlreadyConvicted(uint256 agentId, address operator, uint64 nonce);
@@ -65,6 +79,16 @@ interface IDisputeErrors {
     error GasTooLow(uint256 needed);
     /// @notice A logprob must be in [-1_000_000, 0].
     error BadLogprob(int32 logprob);
+    /// @notice The same was demanded before; whoever wants it finds the answer there.
+    error AlreadyDemanded(uint256 id);
+    /// @notice The demand is not open.
+    error DemandNotOpen(uint256 id, DemandState state);
+    /// @notice This does not show what was demanded.
+    error NotAnAnswer();
+    /// @notice The ticket's payment was not shown: "another payment", "not signed by the client" or "not spent".
+    error BadPayment(string why);
+    /// @notice So many demands of the batch are open that the next bond could not be paid.
+    error TooManyDemands(uint256 open);
 }
 
 /// @title Events of every resolver.
@@ -140,9 +164,34 @@ interface IDisputeEvents {
     event Redrawn(uint256 indexed id, uint8 round, uint64 drawBlock);
     event Voided(uint256 indexed id, string reason);
     event Forfeited(uint256 indexed id, uint256 burned);
+    /// @notice The operator must show what is demanded until `answerBy`.
+    /// @param nonce of the action, or the largest value for none (omission) or all of the batch.
+    /// @param subject digest of the block to show, else the hash of the details, which an event of their own gives.
+    event Demanded(
+        uint256 indexed id,
+        uint256 indexed agentId,
+        uint64 indexed nonce,
+        Fault fault,
+        bytes32 headerHash,
+        bytes32 subject,
+        address demander,
+        uint256 bond,
+        uint64 answerBy
+    );
+    event OmissionDemanded(uint256 indexed id, Ticket ticket, Payment payment);
+    /// @notice The client had signed a smaller payment with the same authorization nonce.
+    event OmissionCorrected(uint256 indexed id, uint256 value);
+    event ModelDemanded(
+        uint256 indexed id, uint32 epoch, uint256 indexed assetId, bytes32 indexed contentDigest
+    );
+    /// @notice The demanded block, for everybody to read.
+    event BlockShown(uint256 indexed id, bytes32 indexed digest, bytes data);
+    event DemandAnswered(uint256 indexed id, address indexed answerer, uint256 bond);
+    /// @notice Nobody answered; {Convicted} says where the slash went.
+    event DemandEnforced(uint256 indexed id);
 }
 
-/// @title Faults that a signature proves.
+/// @title Faults that signatures and anchored batches prove.
 interface IProofResolver {
     /// @notice Slashes an operator that signed two different records with one nonce.
     /// @param sigA 65-byte signature (r, s, v) of record A's epoch key; likewise B.
@@ -162,6 +211,99 @@ interface IProofResolver {
         bytes32 anchoredStructHash,
         RecordProof calldata proof
     ) external returns (Distribution memory);
+
+    /// @notice Slashes an operator whose two records charge the same payment; `second` is the one with the later nonce.
+    function proveDoublePayment(AnchoredRecord calldata first, AnchoredRecord calldata second)
+        external
+        returns (Distribution memory);
+
+    /// @notice Slashes an operator that charges a payment which it also refunded, before or after.
+    function proveRefundedCharge(AnchoredRecord calldata shown) external returns (Distribution memory);
+
+    /// @notice Slashes an operator that anchored a record as what it is not: its leaf charges something else than the
+    /// record says, or stands for another agent or nonce.
+    function proveMisdeclared(AnchoredRecord calldata shown) external returns (Distribution memory);
+
+    /// @notice Slashes an operator whose batch pays a fixed share to somebody else, or too little of it. A wei a record
+    /// is forgiven.
+    /// @param position where in the manifest of the batch's epoch the share stands, with its siblings in `path`.
+    /// @param payout what the batch pays at the share's index, with its proof; ignored when it pays nothing there.
+    function proveFixedSplit(
+        BatchHeader calldata header,
+        FixedSplit calldata split,
+        uint32 position,
+        bytes32[] calldata path,
+        Claim calldata payout
+    ) external returns (Distribution memory);
+}
+
+/// @title What an operator must show in time, or loses.
+/// @notice A demand takes a bond, which goes to whoever answers, and claims the stake it would slash. What nobody
+/// answers within demandResponse is slashed by {enforce}, and the bond goes back. An answer extends the window for
+/// jury challenges of the action (or the batch) to demandExtension from now.
+/// Demands about a batch are taken inside its challenge window. The same thing is demanded once.
+interface IDemandResolver {
+    /// @notice Demands the record promised by a ticket whose `anchorBy` has passed.
+    /// @param sig 65-byte signature of the ticket's epoch key.
+    /// @param payment the client's EIP-3009 authorization that paid for the ticket.
+    function demandOmission(Ticket calldata ticket, bytes calldata sig, Payment calldata payment)
+        external
+        returns (uint256 id);
+
+    /// @notice Demands that what a model call used is declared in the manifest of the record's epoch.
+    function demandModel(AnchoredRecord calldata shown, StepLeaf calldata step, bytes32[] calldata stepProof)
+        external
+        returns (uint256 id);
+
+    /// @notice Demands a batch's block, or one below it.
+    /// @param path blocks from the anchored one down, each with the offset of the link to the next; the last leads to
+    /// what is demanded. Empty for the anchored block itself.
+    function demandBatchData(BatchHeader calldata header, Parent[] calldata path)
+        external
+        returns (uint256 id);
+
+    /// @notice Demands the manifest of a batch's epoch, or a block below it.
+    function demandManifest(BatchHeader calldata header, Parent[] calldata path) external returns (uint256 id);
+
+    /// @notice Demands a record's content, or a block below it.
+    function demandRecordData(AnchoredRecord calldata shown, Parent[] calldata path)
+        external
+        returns (uint256 id);
+
+    /// @notice Demands a step's block, or one below it.
+    function demandStepData(
+        AnchoredRecord calldata shown,
+        StepLeaf calldata step,
+        bytes32[] calldata stepProof,
+        Parent[] calldata path
+    ) external returns (uint256 id);
+
+    /// @notice Answers an omission: the record, in a batch that was anchored in time. Anyone may answer anything.
+    function answerWithRecord(uint256 id, Ticket calldata ticket, AnchoredRecord calldata shown) external;
+
+    /// @notice Answers an omission: the payment was refunded to its client, at least in the value of this
+    /// authorization of it, which may be another one than the demander showed.
+    function answerWithRefund(uint256 id, Ticket calldata ticket, Payment calldata payment) external;
+
+    /// @notice Lowers what an omission is slashed by to a smaller authorization with the same nonce.
+    function correctOmission(uint256 id, Ticket calldata ticket, Payment calldata payment) external;
+
+    /// @notice Answers a model demand: the asset version under the epoch's manifest root; it must be a registered model
+    /// or adapter.
+    function answerWithModel(
+        uint256 id,
+        uint32 epoch,
+        uint256 assetId,
+        bytes32 contentDigest,
+        uint32 position,
+        bytes32[] calldata path
+    ) external;
+
+    /// @notice Answers a data demand: the block, at most 4 KiB.
+    function answerWithBlock(uint256 id, bytes calldata data) external;
+
+    /// @notice Slashes an operator for a demand that was not answered in time. Anyone may call.
+    function enforce(uint256 id) external returns (Distribution memory);
 }
 
 /// @title Challenging a token before a jury.
@@ -269,13 +411,27 @@ interface IDisputeViews {
 
     /// @notice Number of disputes so far; ids are 1 to it.
     function disputeCount() external view returns (uint256);
+
+    /// @notice A demand; its state is None when unknown.
+    function demand(uint256 id) external view returns (Demand memory);
+
+    /// @notice Number of demands so far; ids are 1 to it.
+    function demandCount() external view returns (uint256);
+
+    /// @notice Bond of the next demand about a batch (zero hash: of an omission): demandBond, doubled for every
+    /// maxDemands of the batch that are open. A hard limit would let an operator fill it with demands of its own.
+    function demandBondFor(bytes32 headerHash) external view returns (uint256);
+
+    /// @notice Last unix time at which a challenge of the action may be committed, answers to demands considered.
+    function challengeableUntil(BatchHeader calldata header, uint64 nonce) external view returns (uint256);
 }
 
-/// @title Disputes about actions: proofs that decide at once, and juries that replay.
+/// @title Disputes about actions: proofs that decide at once, demands that want an answer, and juries that replay.
 interface IDisputes is
     IDisputeErrors,
     IDisputeEvents,
     IProofResolver,
+    IDemandResolver,
     IJuryIntake,
     IJuryVoting,
     IJuryRuling,

@@ -78,6 +78,12 @@ interface IRewardPool {
     /// @notice Whether the payment was refunded.
     function isRefunded(uint256 agentId, bytes32 paymentId) external view returns (bool);
 
+    /// @notice Who was given back what, and who owned the agent then; zeros when the payment was not refunded.
+    function refundOf(uint256 agentId, bytes32 paymentId)
+        external
+        view
+        returns (address client, uint256 amount, address operator);
+
     /// @notice Wei owed to an account outside of batches.
     function creditOf(address account) external view returns (uint256);
 

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { ActionRecord, BatchHeader, RecordProof, StepLeaf, Ticket, TokenLeaf } from "../types/Records.sol";
+import {
+    ActionRecord,
+    BatchHeader,
+    FixedSplit,
+    RecordProof,
+    StepLeaf,
+    Ticket,
+    TokenLeaf
+} from "../types/Records.sol";
 import { IndexedMerkle } from "./IndexedMerkle.sol";
 import { MerkleSum } from "./MerkleSum.sol";
 
@@ -16,6 +24,9 @@ library Records {
     uint8 internal constant FAILED = 2;
     /// @dev The most steps an action may have is 2^16: the index is a uint16.
     uint256 internal constant MAX_STEP_DEPTH = 16;
+
+    /// @dev A manifest has at most 2^16 assets and fixed shares together.
+    uint256 internal constant MAX_MANIFEST_DEPTH = 16;
 
     /// @notice EIP-712 struct hash. Every member is static, so the struct's encoding is its members'.
     function structHash(ActionRecord memory record) internal pure returns (bytes32) {
@@ -72,5 +83,26 @@ library Records {
     {
         bytes32 hash = IndexedMerkle.leafOf(abi.encode(leaf));
         return IndexedMerkle.verify(step.generationRoot, step.count, leaf.t, hash, proof);
+    }
+
+    /// @notice Leaf of a manifest for a fixed share: three words, where an asset's has two.
+    function manifestLeaf(FixedSplit memory split) internal pure returns (bytes32) {
+        return IndexedMerkle.leafOf(abi.encode(split));
+    }
+
+    /// @notice Leaf of a manifest for an asset at one version.
+    function manifestLeaf(uint256 assetId, bytes32 contentDigest) internal pure returns (bytes32) {
+        return IndexedMerkle.leafOf(abi.encode(assetId, contentDigest));
+    }
+
+    /// @notice Whether the leaf is number `position` under an epoch's `manifestRoot`.
+    /// @dev As in {inSteps}, the number of leaves is not committed.
+    function inManifest(bytes32 manifestRoot, uint256 position, bytes32 leaf, bytes32[] calldata path)
+        internal
+        pure
+        returns (bool)
+    {
+        if (path.length > MAX_MANIFEST_DEPTH || position >> path.length != 0) return false;
+        return IndexedMerkle.climb(position, leaf, path) == manifestRoot;
     }
 }

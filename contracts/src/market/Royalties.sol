@@ -14,7 +14,7 @@ import { IRoyalties } from "../interfaces/IRoyalties.sol";
 abstract contract Royalties is IRoyalties {
     using SafeERC20 for IOpenToken;
 
-    uint256 private constant BPS = 10_000;
+    uint256 internal constant BPS = 10_000;
 
     /// @notice What is paid.
     IOpenToken public immutable token;

@@ -6,7 +6,19 @@ enum Fault {
     None,
     Equivocation,
     AnchoredMismatch,
-    OutputMismatch
+    OutputMismatch,
+    /// One payment charged twice by one operator.
+    DoublePayment,
+    /// A payment charged and refunded.
+    RefundedCharge,
+    /// A record that is not what its leaf says: another agent, nonce or charge.
+    Misdeclared,
+    FixedSplitBroken,
+    /// A ticket without a record in time.
+    Omission,
+    /// A model call of what the manifest does not declare.
+    UndeclaredModel,
+    DataWithheld
 }
 
 /// @notice Where a dispute stands. New states are appended.
@@ -121,6 +133,49 @@ struct TierRuling {
     uint128 appealBond;
     /// Wei that this tier's jurors share when they vote well; set when the ruling is final.
     uint128 pot;
+}
+
+/// @notice Where a demand stands.
+enum DemandState {
+    None,
+    Open,
+    Answered,
+    /// Nobody answered in time: the operator was slashed.
+    Enforced
+}
+
+/// @notice Something an operator must show in time, or loses.
+struct Demand {
+    Fault fault;
+    DemandState state;
+    /// Of the action; the largest value where there is none (omission) or the whole batch is meant.
+    uint64 nonce;
+    address demander;
+    /// {DisputeTerms-burnBps}, fixed when it was opened; likewise the other three.
+    uint16 burnBps;
+    /// Whose stake answers.
+    address operator;
+    /// Last unix time to answer.
+    uint64 answerBy;
+    uint32 outputSlash;
+    address client;
+    uint96 minSlash;
+    uint256 agentId;
+    /// The batch; zero for an omission.
+    bytes32 headerHash;
+    /// What is to be shown: a block's digest, or the hash of the demand's details.
+    bytes32 subject;
+    /// What a slash is counted for.
+    bytes32 faultKey;
+    /// Wei held for whoever answers.
+    uint96 bond;
+    /// Wei of the operator's stake claimed by this demand.
+    uint128 encumbered;
+    uint16 challengerBps;
+    /// What the slash is a multiple of; 2^128 - 1 stands for anything larger.
+    uint128 fee;
+    /// What the client is to get back.
+    uint128 harm;
 }
 
 /// @notice A juror's vote in one round.

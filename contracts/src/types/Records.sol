@@ -113,6 +113,31 @@ struct RecordProof {
     SumNode[] path;
 }
 
+/// @notice A record shown where it was anchored: leaf `nonce - header.firstNonce` of the batch.
+struct AnchoredRecord {
+    BatchHeader header;
+    uint64 nonce;
+    ActionRecord record;
+    RecordProof proof;
+}
+
+/// @notice A client's EIP-3009 authorization of a transfer to the agent's escrow.
+struct Payment {
+    address client;
+    bytes32 authorizationNonce;
+    uint256 value;
+    uint256 validAfter;
+    uint256 validBefore;
+    /// 65 bytes (r, s, v).
+    bytes signature;
+}
+
+/// @notice A block and where in it a link stands.
+struct Parent {
+    bytes data;
+    uint16 offset;
+}
+
 /// @notice A payout of a batch and the siblings that show it.
 struct Claim {
     uint32 index;

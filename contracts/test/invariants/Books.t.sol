@@ -8,7 +8,7 @@ import { OpenToken } from "src/OpenToken.sol";
 import { RewardPool } from "src/RewardPool.sol";
 import { StakeVault } from "src/StakeVault.sol";
 import { Exit, Position } from "src/interfaces/IStakeVault.sol";
-import { Dispute, State, TierRuling } from "src/types/DisputeTypes.sol";
+import { Demand, DemandState, Dispute, State, TierRuling } from "src/types/DisputeTypes.sol";
 import { BatchHeader } from "src/types/Records.sol";
 import { Handler } from "./Handler.sol";
 
@@ -34,7 +34,7 @@ abstract contract Books is Test {
         actionLog = ActionLog(at[3]);
         disputes = Disputes(at[4]);
 
-        bytes4[] memory selectors = new bytes4[](26);
+        bytes4[] memory selectors = new bytes4[](30);
         selectors[0] = Handler.deposit.selector;
         selectors[1] = Handler.requestWithdraw.selector;
         selectors[2] = Handler.withdraw.selector;
@@ -62,6 +62,10 @@ abstract contract Books is Test {
         selectors[23] = Handler.appeal.selector;
         selectors[24] = Handler.appealTwice.selector;
         selectors[25] = Handler.settle.selector;
+        selectors[26] = Handler.demand.selector;
+        selectors[27] = Handler.answer.selector;
+        selectors[28] = Handler.enforce.selector;
+        selectors[29] = Handler.refundCharged.selector;
         targetContract(address(handler));
         targetSelector(FuzzSelector({ addr: address(handler), selectors: selectors }));
     }
@@ -103,6 +107,11 @@ abstract contract Books is Test {
             }
             assertEq(d.held, pots, "only the pots of jurors who were not settled yet are held");
         }
+        for (uint256 id = 1; id <= disputes.demandCount(); ++id) {
+            Demand memory d = disputes.demand(id);
+            owed += d.bond;
+            if (d.state != DemandState.Open) assertEq(d.bond + d.encumbered, 0, "nor does a decided demand");
+        }
         assertEq(token.balanceOf(address(disputes)), owed, "disputes hold what they owe");
     }
 
@@ -140,6 +149,9 @@ abstract contract Books is Test {
             _end(id);
         }
         vm.warp(block.timestamp + 15 days);
+        for (uint256 id = 1; id <= disputes.demandCount(); ++id) {
+            if (disputes.demand(id).state == DemandState.Open) disputes.enforce(id);
+        }
         for (uint256 i; i < handler.batchCount(); ++i) {
             BatchHeader memory h = handler.batchAt(i);
             bytes32 hash = keccak256(abi.encode(h));
@@ -222,6 +234,10 @@ abstract contract Books is Test {
             Dispute memory d = disputes.dispute(id);
             if (d.operator == staker) sum += d.encumbered;
         }
+        for (uint256 id = 1; id <= disputes.demandCount(); ++id) {
+            Demand memory d = disputes.demand(id);
+            if (d.operator == staker) sum += d.encumbered;
+        }
     }
 }
 
@@ -280,6 +296,21 @@ contract HostileInvariants is Books {
         _checkVault();
         _checkDisputes();
         _checkLog();
+        _drain();
+    }
+
+    function test_handlersReachDemands() public {
+        for (uint256 seed; seed < 12; ++seed) {
+            uint256 dice = uint256(keccak256(abi.encode(seed)));
+            try handler.anchor(dice, dice) { } catch { }
+            try handler.demand(dice, dice, dice) { } catch { }
+            if (seed % 3 == 0) try handler.answer(dice) { } catch { }
+            if (seed % 3 == 1) try handler.enforce(dice) { } catch { }
+        }
+        assertGt(handler.enforced(), 0, "enforced");
+        assertGt(handler.answered(), 0, "answered");
+        _checkVault();
+        _checkDisputes();
         _drain();
     }
 

@@ -2,8 +2,16 @@
 pragma solidity ^0.8.28;
 
 import { Records } from "src/libraries/Records.sol";
-import { Dispute, State } from "src/types/DisputeTypes.sol";
-import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "src/types/Records.sol";
+import { DemandState, Dispute, State } from "src/types/DisputeTypes.sol";
+import {
+    ActionRecord,
+    AnchoredRecord,
+    BatchHeader,
+    Parent,
+    RecordProof,
+    StepLeaf,
+    TokenLeaf
+} from "src/types/Records.sol";
 import { Exit, Position } from "src/interfaces/IStakeVault.sol";
 import { Payout, Trees } from "../utils/Trees.sol";
 import { Case } from "../utils/Case.sol";
@@ -28,6 +36,9 @@ contract Handler is Case {
     mapping(State => uint256) public reached;
     mapping(uint8 tier => uint256) public appealed;
     uint256 public joined;
+
+    uint256 public enforced;
+    uint256 public answered;
 
     Batch[] private _batches;
     mapping(uint256 id => uint256 batch) private _batchOf;
@@ -110,6 +121,7 @@ contract Handler is Case {
         for (uint256 i; i < count; ++i) {
             records[i] = _record(uint64(first + i), fee);
             records[i].stepsRoot = record.stepsRoot;
+            records[i].contentDigest = sha256(abi.encode(first + i));
         }
         Payout[] memory payouts = _payouts(count * fee);
         BatchHeader memory h = _header(records, payouts);
@@ -342,6 +354,55 @@ contract Handler is Case {
         if (stages > 4) resolveOne(at + 1);
     }
 
+    /// @dev Honest operators answer whatever is demanded, at some time before it is too late.
+    function demand(uint256 which, uint256 index, uint256 wait) external {
+        Batch storage b = _batches[which % _batches.length];
+        index %= b.records.length;
+        AnchoredRecord memory shown = AnchoredRecord(
+            b.header, b.records[index].nonce, b.records[index], Trees.recordProof(b.records, index)
+        );
+        vm.prank(challenger);
+        uint256 id = disputes.demandRecordData(shown, new Parent[](0));
+        if (hostile) return;
+        vm.warp(block.timestamp + bound(wait, 0, 12 hours));
+        disputes.answerWithBlock(id, abi.encode(uint256(shown.nonce)));
+    }
+
+    function answer(uint256 which) external {
+        uint256 id = _pickDemand(which);
+        if (id == 0) return;
+        address by = jurors[which % jurors.length];
+        uint256 nonce = disputes.demand(id).nonce;
+        vm.prank(by);
+        disputes.answerWithBlock(id, abi.encode(nonce));
+        ++answered;
+    }
+
+    function enforce(uint256 which) external {
+        uint256 id = _pickDemand(which);
+        if (id == 0) return;
+        _waitFor(disputes.demand(id).answerBy + 1);
+        disputes.enforce(id);
+        ++enforced;
+    }
+
+    /// @dev Only where operators are hostile: a payment given back and charged.
+    function refundCharged(uint256 which, uint256 index) external {
+        if (!hostile) return;
+        Batch storage b = _batches[which % _batches.length];
+        index %= b.records.length;
+        AnchoredRecord memory shown = AnchoredRecord(
+            b.header, b.records[index].nonce, b.records[index], Trees.recordProof(b.records, index)
+        );
+        if (!pool.isRefunded(agentId, shown.record.paymentId)) {
+            _pay(1);
+            vm.prank(operator);
+            pool.refund(agentId, shown.record.paymentId, client, 1);
+        }
+        vm.prank(challenger);
+        disputes.proveRefundedCharge(shown);
+    }
+
     function pass(uint256 time, uint256 blocks) external {
         vm.warp(block.timestamp + bound(time, 1, time % 4 == 0 ? 1 days : 1 hours));
         vm.roll(block.number + bound(blocks, 1, 400));
@@ -391,6 +452,16 @@ contract Handler is Case {
 
     function _waitFor(uint256 time) private {
         if (block.timestamp < time) vm.warp(time);
+    }
+
+    /// @dev An open demand, searching from a random one; 0 for none.
+    function _pickDemand(uint256 which) private view returns (uint256) {
+        uint256 count = disputes.demandCount();
+        for (uint256 i; i < count; ++i) {
+            uint256 id = 1 + (which % count + i) % count;
+            if (disputes.demand(id).state == DemandState.Open) return id;
+        }
+        return 0;
     }
 
     /// @dev A dispute in this state, searching from a random one; 0 for none.

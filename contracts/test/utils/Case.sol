@@ -50,7 +50,9 @@ abstract contract Case is World {
         uint64 first = actionLog.nextNonce(agentId);
         record = _record(first, fee);
         record.stepsRoot = Trees.root(_stepLeaves());
+        record.contentDigest = sha256(abi.encode(first));
         neighbour = _record(first + 1, fee);
+        neighbour.contentDigest = sha256(abi.encode(first + 1));
         header = _header(_both(), _payouts(2 * fee));
         _pay(header.sum);
         _anchor(header);

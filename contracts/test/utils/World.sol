@@ -10,10 +10,11 @@ import { DatanetCuration } from "src/DatanetCuration.sol";
 import { DelegationPool } from "src/DelegationPool.sol";
 import { Directory } from "src/Directory.sol";
 import { Disputes } from "src/Disputes.sol";
-import { GovernedArbiter } from "src/GovernedArbiter.sol";
+import { DisputeDemands } from "src/disputes/DisputeDemands.sol";
 import { DisputeIntake } from "src/disputes/DisputeIntake.sol";
 import { DisputeProofs } from "src/disputes/DisputeProofs.sol";
 import { DisputeRulings } from "src/disputes/DisputeRulings.sol";
+import { GovernedArbiter } from "src/GovernedArbiter.sol";
 import { LicenseMarket } from "src/LicenseMarket.sol";
 import { OpenGovernor } from "src/OpenGovernor.sol";
 import { OpenTimelock } from "src/OpenTimelock.sol";
@@ -101,8 +102,8 @@ abstract contract World is Test {
         governor = vm.computeCreateAddress(founder, 0);
         uint256 n = vm.getNonce(address(this));
         address logAt = vm.computeCreateAddress(address(this), n + 6);
-        address disputesAt = vm.computeCreateAddress(address(this), n + 12);
-        address delegationsAt = vm.computeCreateAddress(address(this), n + 18);
+        address disputesAt = vm.computeCreateAddress(address(this), n + 13);
+        address delegationsAt = vm.computeCreateAddress(address(this), n + 19);
         token = new OpenToken();
         parameters = new Parameters(governor);
         agents = new AgentRegistry(IAgentObserver(logAt));
@@ -114,7 +115,7 @@ abstract contract World is Test {
             token, parameters, IActionLog(logAt), treasury, disputesAt, IDelegationPool(delegationsAt)
         );
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
-        _deployDisputes(vm.computeCreateAddress(address(this), n + 13));
+        _deployDisputes(vm.computeCreateAddress(address(this), n + 14));
         validations = new ValidationRegistry(agents, address(disputes));
         market = new LicenseMarket(token, parameters, assets, treasury);
         reputation = new ReputationRegistry(agents);
@@ -132,6 +133,7 @@ abstract contract World is Test {
     function _deployDisputes(address validationsAt) private {
         randomness = new BlockRandomness();
         address proofs = address(new DisputeProofs(token, parameters, vault, actionLog, pool, assets));
+        address demands = address(new DisputeDemands(token, parameters, vault, actionLog, pool, assets));
         address intake = address(new DisputeIntake(token, parameters, vault, actionLog, pool, assets));
         address votes =
             address(new DisputeVotes(token, parameters, vault, actionLog, pool, assets, randomness));
@@ -140,8 +142,9 @@ abstract contract World is Test {
                 token, parameters, vault, actionLog, pool, assets, IValidationRegistry(validationsAt)
             )
         );
-        disputes =
-            new Disputes(token, parameters, vault, actionLog, pool, assets, proofs, intake, votes, rulings);
+        disputes = new Disputes(
+            token, parameters, vault, actionLog, pool, assets, proofs, demands, intake, votes, rulings
+        );
     }
 
     function _deployGovernance(address founder) private {

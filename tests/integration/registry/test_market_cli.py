@@ -88,6 +88,7 @@ def test_income_is_paid_and_distributed(run: Run, read: Callable[..., Any], devn
     child = _asset(read, "child", "--parent", datanet, "--as", 2)
     dry = run("asset", "income", child, "--pay", "2.5", "--dry-run").stdout
     assert "Pays 2.5 OPEN" in dry
+    assert "nothing was signed or sent" in dry
     assert read("asset", "income", child)["income"] == "0"
     run("asset", "income", child, "--pay", "2.5")
     found = read("asset", "income", child)
@@ -115,6 +116,7 @@ def test_a_licence_is_offered_bought_renewed_and_given_away(
     number, buyer = offer["offerId"], devnet.accounts[3].address
     dry = run("license", "buy", number, "--as", 3, "--dry-run").stdout
     assert "Pays 1.5 OPEN" in dry
+    assert f"moves     1.5 OPEN from {buyer} to LicenseMarket" in dry
     assert offer["terms"] in dry
     assert read("license", "show", asset)["licences"] == []
     run("license", "show", asset, "--holder", buyer, exits=1)

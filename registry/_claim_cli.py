@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ..contracts import reviewed
 from ._claims import claim_due, dues
-from ._cli_options import As, DryRun, Json, acting, console
+from ._cli_options import As, DryRun, Json, acting, console, when
 from ._connect import Connection
 
 __all__ = ["claim"]

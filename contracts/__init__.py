@@ -8,6 +8,7 @@ from ._chain import Chain
 from ._contracts import CONTRACTS, Contracts, Deployment
 from ._deploy import deploy
 from ._devnet import DEVNET_CHAIN_ID, Devnet
+from ._genesis import SHARES, TOTAL_OPEN, Allocation, devnet_allocations, genesis, share_allocations
 from ._reverts import decode_revert
 from ._review import Review, reviewed
 from ._sending import Receipt
@@ -16,6 +17,9 @@ from ._signing import Authorization, Signer, load_signer, sign_authorization, si
 __all__ = [
     "CONTRACTS",
     "DEVNET_CHAIN_ID",
+    "SHARES",
+    "TOTAL_OPEN",
+    "Allocation",
     "Artifact",
     "Authorization",
     "Chain",
@@ -29,9 +33,12 @@ __all__ = [
     "artifact_names",
     "decode_revert",
     "deploy",
+    "devnet_allocations",
+    "genesis",
     "load_signer",
     "parse_open",
     "reviewed",
+    "share_allocations",
     "show_open",
     "sign_authorization",
     "sign_permit",

@@ -1,12 +1,20 @@
-"""``openledger devnet up|down|status``."""
+"""``openledger devnet up|down|status``, ``openledger genesis``."""
 
 from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from ..errors import UserError
 from ..settings import get_settings
 from ._devnet import Devnet
+from ._genesis import SHARES, share_allocations
+from ._genesis import genesis as make_genesis
 
 __all__ = ["add_to"]
 
@@ -16,6 +24,39 @@ _devnet = typer.Typer(no_args_is_help=True, help="The embedded chain of this fol
 def add_to(app: typer.Typer) -> None:
     """Offer the commands."""
     app.add_typer(_devnet, name="devnet")
+    app.command()(genesis)
+
+
+def genesis(
+    chain_id: Annotated[int, typer.Option(min=1, help="of the new chain")],
+    holder: Annotated[list[str], typer.Option(help="SHARE=ADDRESS, once for each share")],
+    deployer: Annotated[
+        str | None,
+        typer.Option(help="who deploys the contracts first: its Treasury holds the ecosystem's share"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="the file to write")] = Path("genesis.json"),
+) -> None:
+    """Write the genesis file of a chain with 1,000,000,000 OPEN, allocated by share.
+
+    Shares: community 51.71 %, ecosystem 10 %, team 15 %, investors 18.29 %, liquidity 5 %.
+    """
+    from ._deploy import address_of
+
+    holders = {}
+    for given in holder:
+        share, _, address = given.partition("=")
+        if share in holders:
+            raise UserError(f"the share {share} is given twice")
+        holders[share] = address
+    if deployer is not None:
+        holders.setdefault("ecosystem", address_of("Treasury", deployer))
+    table = share_allocations(holders)
+    out.write_text(json.dumps(make_genesis(table, chain_id, timestamp=int(time.time())), indent=1) + "\n")
+    for one in table:
+        Console(highlight=False).print(
+            f"{one.name:10} {SHARES[one.name] / 100:5.2f} %  {one.amount // 10**18:>13,} OPEN  {one.address}"
+        )
+    Console(highlight=False).print(f"written to {out}")
 
 
 @_devnet.command()

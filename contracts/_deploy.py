@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import ChainError
+from ..errors import ChainError, UserError
 from ._abi import artifact
 from ._chain import Chain
 from ._contracts import CONTRACTS, Contracts, Deployment, code_hash, deployment_is_live
@@ -73,6 +73,16 @@ def deploy(
         return Contracts(chain, deployment)
 
 
+def address_of(name: str, deployer: str, nonce: int = 0) -> str:
+    """Where ``deployer`` will put a contract when it deploys all of them from ``nonce`` on."""
+    from web3 import Web3
+    from web3.utils import get_create_address
+
+    if not Web3.is_address(deployer):
+        raise UserError(f"{deployer!r} is no address")
+    return str(get_create_address(Web3.to_checksum_address(deployer), nonce + CONTRACTS.index(name)))
+
+
 def _build() -> str:
     from eth_utils.crypto import keccak
 
@@ -82,11 +92,9 @@ def _build() -> str:
 def _deploy(
     chain: Chain, signer: Signer, build: str, on_progress: Callable[[str], None] | None
 ) -> Deployment:
-    from web3.utils import get_create_address
-
     first = chain.w3.eth.get_transaction_count(signer.address, "pending")
     block = chain.block_number()
-    expected = {name: str(get_create_address(signer.address, first + i)) for i, name in enumerate(CONTRACTS)}  # type: ignore[arg-type]
+    expected = {name: address_of(name, signer.address, first) for name in CONTRACTS}
     for name in CONTRACTS:
         compiled = artifact(name)
         if len(compiled.bytecode) <= 2:

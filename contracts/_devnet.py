@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ChainError, UserError
+from ._genesis import devnet_allocations, genesis
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["DEVNET_CHAIN_ID", "Devnet"]
 
 DEVNET_CHAIN_ID = 31337
-GENESIS_OPEN = 1_000_000_000
 ACCOUNTS = 20
 MNEMONIC = "test test test test test test test test test test test junk"  # anvil's; its keys are public
 _ANVIL = Path(__file__).parent / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
@@ -58,11 +58,7 @@ class Devnet:
     @cached_property
     def accounts(self) -> list[LocalAccount]:
         """The funded accounts: the same 20 keys on every devnet, with 50,000,000 OPEN each in genesis."""
-        from eth_account import Account
-        from eth_account.hdaccount import key_from_seed, seed_from_mnemonic
-
-        seed = seed_from_mnemonic(MNEMONIC, "")
-        return [Account.from_key(key_from_seed(seed, f"m/44'/60'/0'/0/{i}")) for i in range(ACCOUNTS)]
+        return _accounts()
 
     def connect(self, timeout: float = 30.0) -> Chain:
         """A client of this chain."""
@@ -104,16 +100,12 @@ class Devnet:
         anvil = _find_anvil()
         state = folder / "state.json"
         _recover_state(state)
+        if not state.exists():
+            _begin(folder, chain_id)
         port = _free_port()
         command = [str(anvil), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
-        command += [
-            "--hardfork",
-            "prague",
-            "--accounts",
-            str(ACCOUNTS),
-            "--balance",
-            str(GENESIS_OPEN // ACCOUNTS),
-        ]
+        # the accounts' keys are anvil's, their money is the genesis'
+        command += ["--hardfork", "prague", "--accounts", str(ACCOUNTS), "--balance", "0"]
         command += ["--mnemonic", MNEMONIC, "--state", str(state), "--state-interval", "1", "--quiet"]
         with (folder / "anvil.log").open("ab") as log:
             # A session of its own: Ctrl-C reaches this program first, which then stops anvil in order.
@@ -190,6 +182,31 @@ class Devnet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _accounts() -> list[LocalAccount]:
+    from eth_account import Account
+    from eth_account.hdaccount import key_from_seed, seed_from_mnemonic
+
+    seed = seed_from_mnemonic(MNEMONIC, "")
+    return [Account.from_key(key_from_seed(seed, f"m/44'/60'/0'/0/{i}")) for i in range(ACCOUNTS)]
+
+
+def _begin(folder: Path, chain_id: int) -> None:
+    """Write the genesis of a new chain, and the state that anvil starts from: it takes no ``--init`` beside ``--state``."""
+    table = devnet_allocations(str(account.address) for account in _accounts())
+    made = genesis(table, chain_id, timestamp=int(time.time()))
+    (folder / "genesis.json").write_text(json.dumps(made, indent=1) + "\n")
+    empty: dict[str, Any] = {"nonce": 0, "code": "0x", "storage": {}}
+    state = {
+        "block": None,
+        "accounts": {address: {**empty, **held} for address, held in made["alloc"].items()},
+        "best_block_number": 0,
+        "blocks": [],
+        "transactions": [],
+        "historical_states": None,
+    }
+    _write_atomically(folder / "state.json", json.dumps(state))
 
 
 def _find_anvil() -> Path:

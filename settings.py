@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     cache: Path | None = Field(default=None, description="trained models and adapters; default home/cache")
     rpc_url: str | None = Field(default=None, description="EVM JSON-RPC; default the embedded anvil devnet")
     chain_id: int | None = Field(default=None, description="refuse to talk to any other chain")
+    directory: str | None = Field(
+        default=None, description="address of the contracts' Directory; default the record under home"
+    )
     rpc_timeout: float = Field(default=30.0, gt=0, description="seconds per RPC call")
     ipfs_api: str | None = Field(default=None, description="IPFS RPC multiaddr; default a local block store")
     ipfs_timeout: float = Field(default=60.0, gt=0, description="seconds per content call")

@@ -8,6 +8,7 @@ from ._chain import Chain
 from ._contracts import CONTRACTS, Contracts, Deployment
 from ._deploy import deploy
 from ._devnet import DEVNET_CHAIN_ID, Devnet
+from ._directory import Update, adopt, load_contracts, updates
 from ._genesis import SHARES, TOTAL_OPEN, Allocation, devnet_allocations, genesis, share_allocations
 from ._reverts import decode_revert
 from ._review import Review, reviewed
@@ -19,6 +20,7 @@ __all__ = [
     "DEVNET_CHAIN_ID",
     "SHARES",
     "TOTAL_OPEN",
+    "Update",
     "Allocation",
     "Artifact",
     "Authorization",
@@ -29,12 +31,14 @@ __all__ = [
     "Receipt",
     "Review",
     "Signer",
+    "adopt",
     "artifact",
     "artifact_names",
     "decode_revert",
     "deploy",
     "devnet_allocations",
     "genesis",
+    "load_contracts",
     "load_signer",
     "parse_open",
     "reviewed",
@@ -43,4 +47,5 @@ __all__ = [
     "sign_authorization",
     "sign_permit",
     "token_domain",
+    "updates",
 ]

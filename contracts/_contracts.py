@@ -68,7 +68,10 @@ class Deployment:
 
     def save(self, home: Path) -> Path:
         """Record it, atomically."""
-        path = self.path(home, self.chain_id)
+        return self.save_as(self.path(home, self.chain_id))
+
+    def save_as(self, path: Path) -> Path:
+        """Write it to a file, atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(
             {

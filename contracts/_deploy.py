@@ -80,7 +80,8 @@ def address_of(name: str, deployer: str, nonce: int = 0) -> str:
 
     if not Web3.is_address(deployer):
         raise UserError(f"{deployer!r} is no address")
-    return str(get_create_address(Web3.to_checksum_address(deployer), nonce + CONTRACTS.index(name)))
+    place: Any = nonce + CONTRACTS.index(name)
+    return str(get_create_address(Web3.to_checksum_address(deployer), place))
 
 
 def _build() -> str:

@@ -198,7 +198,7 @@ def _begin(folder: Path, chain_id: int) -> None:
     made = genesis(table, chain_id, timestamp=int(time.time()))
     (folder / "genesis.json").write_text(json.dumps(made, indent=1) + "\n")
     empty: dict[str, Any] = {"nonce": 0, "code": "0x", "storage": {}}
-    state = {
+    state: dict[str, Any] = {
         "block": None,
         "accounts": {address: {**empty, **held} for address, held in made["alloc"].items()},
         "best_block_number": 0,

@@ -33,6 +33,7 @@ from ._curation import (
     accepted_tree,
 )
 from ._dagcbor import decode, encode
+from ._governance import Governance, Proposal, ProposalState, Standing, Support, Voter
 from ._hashing import (
     BatchHeader,
     authorization_nonce,
@@ -62,6 +63,7 @@ from ._ledger import Ledger
 from ._licences import MAX_KEY, IncomeLine, Licence, Licences, Offer, PurchaseConsent
 from ._manifest import AssetRef, FixedShare, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
+from ._proposals import Call, Parameter, parse_parameter
 from ._record import (
     ActionRecord,
     Domain,
@@ -192,4 +194,13 @@ __all__ = [
     "verify_proof",
     "verify_sum_proof",
     "vote_commitment",
+    "Governance",
+    "Proposal",
+    "ProposalState",
+    "Standing",
+    "Support",
+    "Voter",
+    "Call",
+    "Parameter",
+    "parse_parameter",
 ]

@@ -7,6 +7,7 @@ import typer
 from ._asset_cli import asset
 from ._claim_cli import claim
 from ._license_cli import license
+from ._gov_cli import gov
 from ._trust_cli import agent
 
 __all__ = ["add_to"]
@@ -18,3 +19,4 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(claim, name="claim")
     app.add_typer(asset, name="asset")
     app.add_typer(license, name="license")
+    app.add_typer(gov, name="gov")

@@ -8,12 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..contracts import Chain, Contracts, Devnet, Signer, deploy, load_signer
+from ..contracts import Chain, Contracts, Devnet, Signer, deploy, load_contracts, load_signer
 from ..errors import ContentError, UserError
 from ..settings import Settings, get_settings
 from ._agents import Agents
 from ._assets import Assets
 from ._curation import Curation
+from ._governance import Governance
 from ._ledger import Ledger
 from ._licences import Licences
 from ._reputation import Reputation
@@ -46,6 +47,7 @@ class Connection:
         self.validations = Validations(contracts, store)
         self.licences = Licences(contracts)
         self.curation = Curation(contracts)
+        self.governance = Governance(contracts)
         self.ledger = Ledger(contracts, signer)
 
     @classmethod
@@ -59,7 +61,7 @@ class Connection:
         store = open_store(settings)
         if settings.rpc_url is not None:
             chain = Chain.connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout)
-            return cls(settings, Contracts.load(chain, home), store, None, signer)
+            return cls(settings, load_contracts(chain, home, settings.directory), store, None, signer)
         devnet = Devnet.start(home) if settings.chain_id is None else Devnet.start(home, settings.chain_id)
         try:
             contracts = deploy(devnet.connect(settings.rpc_timeout), devnet.accounts[0], home)

@@ -33,7 +33,7 @@ from ._curation import (
     accepted_tree,
 )
 from ._dagcbor import decode, encode
-from ._governance import Governance, Proposal, ProposalState, Standing, Support, Voter
+from ._governance import Governance, Grant, Proposal, ProposalState, Standing, Support, Voter
 from ._hashing import (
     BatchHeader,
     authorization_nonce,
@@ -195,6 +195,7 @@ __all__ = [
     "verify_sum_proof",
     "vote_commitment",
     "Governance",
+    "Grant",
     "Proposal",
     "ProposalState",
     "Standing",

@@ -221,6 +221,59 @@ def delegate(
 
 
 @gov.command()
+def pause(
+    days: Annotated[int, typer.Argument(min=1, max=14)],
+    account: As = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """As the guardian: let nothing new in for some days. Exits, claims, anchors and disputes go on."""
+    with acting(account, dry_run) as (connection, signer):
+        says = (
+            f"Refuses deposits, new jurors, first epochs and the like for {days} days. After that the guardian must "
+            "rest as long again. Moves nothing."
+        )
+        with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
+            until = connection.governance.pause_intake(signer, days * 86_400)
+            review.done(f"paused until {_when(until)}", until=until)
+
+
+@gov.command()
+def treasury(as_json: Json = False) -> None:
+    """Show what the treasury holds, and its grants."""
+    with Connection.open() as connection:
+        free, promised = connection.governance.treasury()
+        found = connection.governance.grants()
+    if as_json:
+        kept = [{name: str(value) for name, value in asdict(one).items()} for one in found]
+        print(json.dumps({"free": str(free), "promised": str(promised), "grants": kept}, indent=1))
+        return
+    console.print(f"free {free / 1e18:,g} OPEN, promised to grants {promised / 1e18:,g} OPEN")
+    if found:
+        table = Table("grant", "account", "OPEN", "vested", "paid", "until")
+        for one in found:
+            amounts = (f"{wei / 1e18:,g}" for wei in (one.total, one.vested, one.paid))
+            until = _when(one.start + one.duration) if one.duration else "stopped"
+            table.add_row(str(one.id), one.account, *amounts, until)
+        console.print(table)
+
+
+@gov.command()
+def release(
+    grant: Annotated[int, typer.Argument(min=1, help="the grant's number")],
+    account: As = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Pay what has vested of a grant to its account. Anyone may."""
+    with acting(account, dry_run) as (connection, signer):
+        says = f"Pays what has vested of grant {grant} from the treasury to the grant's account."
+        with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
+            paid = connection.governance.release(signer, grant)
+            review.done(f"{paid / 1e18:g} OPEN paid", grant=grant, amount=str(paid))
+
+
+@gov.command()
 def directory(
     adopt_: Annotated[bool, typer.Option("--adopt", help="use the newer versions from now on")] = False,
     as_json: Json = False,

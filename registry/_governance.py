@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..contracts import Contracts, Signer
 
-__all__ = ["Governance", "Proposal", "ProposalState", "Standing", "Support", "Voter"]
+__all__ = ["Governance", "Grant", "Proposal", "ProposalState", "Standing", "Support", "Voter"]
 
 
 class ProposalState(IntEnum):
@@ -81,6 +81,19 @@ class Voter:
     """Who votes with its OPEN; the zero address is nobody."""
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant of the treasury: amounts in wei, ``start`` in unix seconds, ``duration`` in seconds (0 once stopped)."""
+
+    id: int
+    account: str
+    start: int
+    duration: int
+    total: int
+    paid: int
+    vested: int
+
+
 class Governance:
     """``OpenGovernor``, ``OpenTimelock``, ``Parameters``, ``Treasury`` and ``Directory`` of one chain.
 
@@ -128,6 +141,28 @@ class Governance:
         functions = self._contracts.parameters.functions
         self._chain.send(functions.pauseIntake(seconds), signer)
         return int(self._chain.call(functions.intakePausedUntil()))
+
+    def treasury(self) -> tuple[int, int]:
+        """Wei of the treasury that no grant claims, and wei promised to grants."""
+        functions = self._contracts.treasury.functions
+        return int(self._chain.call(functions.available())), int(self._chain.call(functions.promised()))
+
+    def grants(self) -> list[Grant]:
+        """Every grant of the treasury, in order."""
+        functions, found = self._contracts.treasury.functions, []
+        for number in range(1, int(self._chain.call(functions.grants())) + 1):
+            kept = self._chain.call(functions.grantOf(number))
+            vested = int(self._chain.call(functions.vested(number)))
+            found.append(
+                Grant(number, kept.account, kept.start, kept.duration, kept.total, kept.paid, vested)
+            )
+        return found
+
+    def release(self, signer: Signer, grant_id: int) -> int:
+        """Pay what has vested of a grant to its account, and return that. Anyone may."""
+        treasury = self._contracts.treasury
+        receipt = self._chain.send(treasury.functions.release(grant_id), signer)
+        return int(receipt.event(treasury.events.GrantPaid)["amount"])
 
     def proposals(self) -> list[Proposal]:
         """All of them, oldest first."""

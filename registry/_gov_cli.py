@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..contracts import adopt, reviewed, updates
+from ..contracts import adopt, parse_open, reviewed, updates
 from ..errors import UserError
 from ._cli_options import As, DryRun, Json, acting, console
 from ._connect import Connection
 from ._governance import Governance, Proposal, ProposalState, Standing, Support
-from ._proposals import Call, parse_amount, parse_parameter
+from ._proposals import Call, parse_parameter
 
 __all__ = ["gov"]
 
@@ -70,12 +70,12 @@ def propose(
         governance = connection.governance
         cid = connection.store.put(why.encode(), "raw")
         calls = [_set(governance, given) for given in set_ or ()]
-        calls += [governance.pay(to, parse_amount(n), cid) for to, n in map(_pair, pay or ())]
+        calls += [governance.pay(to, parse_open(n), cid) for to, n in map(_pair, pay or ())]
         calls += [
-            governance.pay_agent(_number(who), parse_amount(n), cid) for who, n in map(_pair, pay_agent or ())
+            governance.pay_agent(_number(who), parse_open(n), cid) for who, n in map(_pair, pay_agent or ())
         ]
         calls += [
-            governance.pay_asset(_number(who), parse_amount(n), cid) for who, n in map(_pair, pay_asset or ())
+            governance.pay_asset(_number(who), parse_open(n), cid) for who, n in map(_pair, pay_asset or ())
         ]
         calls += [_grant(governance, given, cid) for given in grant or ()]
         calls += [governance.stop_grant(number, cid) for number in stop or ()]
@@ -210,7 +210,7 @@ def delegate(
             says = f"Wraps {wrap} native OPEN of {signer.address}, one to one. {says}"
         with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
             if wrap is not None:
-                connection.as_(signer).wrap(parse_amount(wrap))
+                connection.as_(signer).wrap(parse_open(wrap))
             voter = connection.governance.delegate(signer, to)
             review.done(
                 f"{voter.wrapped / 1e18:g} OPEN now vote as {voter.delegate}",
@@ -328,7 +328,7 @@ def _set(governance: Governance, text: str) -> Call:
 def _grant(governance: Governance, text: str, cid: str) -> Call:
     account, terms = _pair(text)
     amount, _, days = terms.partition(":")
-    return governance.grant(account, parse_amount(amount), _number(days) * 86_400, cid)
+    return governance.grant(account, parse_open(amount), _number(days) * 86_400, cid)
 
 
 def _json(one: Proposal, standing: Standing, governance: Governance) -> dict[str, Any]:

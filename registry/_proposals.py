@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from ..contracts import parse_open, show_open
 from ..errors import UserError
 
 if TYPE_CHECKING:
     from ..contracts import Contracts
 
-__all__ = ["Call", "Parameter", "explain", "parse_amount", "parse_parameter"]
+__all__ = ["Call", "Parameter", "explain", "parse_parameter"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _BPS = ("auditRate", "coverage", "burnShare", "challengerShare", "challengerBond", "protocolCut", "auditShare",
@@ -47,22 +48,11 @@ class Parameter:
         if self.name in _BPS:
             return f"{Decimal(value) / 100:f}%"
         if self.name in _WEI:
-            return f"{_open(value)} OPEN"
+            return show_open(value)
         if self.name in _COUNTS:
             return str(value)
         unit = next(unit for unit in reversed(_SECONDS) if value % _SECONDS[unit] == 0)
         return f"{value // _SECONDS[unit]}{unit}"
-
-
-def parse_amount(text: str) -> int:
-    """OPEN as written by a person, in wei. Raises ``UserError``."""
-    try:
-        value = Decimal(text.removesuffix("OPEN").strip()) * 10**18
-    except InvalidOperation:
-        value = Decimal(-1)
-    if not value.is_finite() or value <= 0 or value != value.to_integral_value():
-        raise UserError(f"{text!r} is no amount of OPEN", fix="write e.g. 100 or 0.5")
-    return int(value)
 
 
 def parse_parameter(parameter: Parameter, text: str) -> int:
@@ -70,7 +60,7 @@ def parse_parameter(parameter: Parameter, text: str) -> int:
     Raises ``UserError``."""
     try:
         if parameter.name in _WEI:
-            return parse_amount(text)
+            return parse_open(text.removesuffix("OPEN").strip())
         if parameter.name in _BPS and text.endswith("%"):
             value = Decimal(text[:-1]) * 100
         elif parameter.name not in _BPS + _COUNTS and text[-1:] in _SECONDS:
@@ -90,7 +80,7 @@ def explain(call: Call, contracts: Contracts, parameters: list[Parameter]) -> st
     """One sentence: what the call changes or moves. What cannot be read is said to be unreadable."""
     names = {address.lower(): name for name, address in contracts.deployment.addresses.items()}
     name = names.get(call.target.lower())
-    paid = f", sending {_open(call.value)} native OPEN along" if call.value else ""
+    paid = f", sending {show_open(call.value)} of its native coin along" if call.value else ""
     if name is None:
         return f"call the unknown contract {call.target} with 0x{call.data.hex()}{paid}"
     function, given = _decode(contracts, name, call.data)
@@ -117,16 +107,16 @@ _SENTENCES: dict[str, Any] = {
     ),
     "Parameters.resumeIntake": lambda g: "end the pause of intake",
     "Treasury.pay": lambda g: (
-        f"pay {_open(g['amount'])} OPEN from the treasury to {g['account']}; why: {g['reason']}"
+        f"pay {show_open(g['amount'])} from the treasury to {g['account']}; why: {g['reason']}"
     ),
     "Treasury.payAgent": lambda g: (
-        f"pay {_open(g['amount'])} OPEN from the treasury to the owner of agent {g['agentId']}; why: {g['reason']}"
+        f"pay {show_open(g['amount'])} from the treasury to the owner of agent {g['agentId']}; why: {g['reason']}"
     ),
     "Treasury.payAsset": lambda g: (
-        f"pay {_open(g['amount'])} OPEN from the treasury to the owner of asset {g['assetId']}; why: {g['reason']}"
+        f"pay {show_open(g['amount'])} from the treasury to the owner of asset {g['assetId']}; why: {g['reason']}"
     ),
     "Treasury.grant": lambda g: (
-        f"promise {_open(g['amount'])} OPEN of the treasury to {g['account']}, vesting evenly over "
+        f"promise {show_open(g['amount'])} of the treasury to {g['account']}, vesting evenly over "
         f"{g['duration'] / 86_400:g} days from {'its execution' if g['start'] == 0 else g['start']}; why: {g['reason']}"
     ),
     "Treasury.stop": lambda g: f"stop grant {g['id']}; why: {g['reason']}",
@@ -146,11 +136,6 @@ def _decode(contracts: Contracts, name: str, data: bytes) -> tuple[str | None, d
     except (Web3Exception, DecodingError, ValueError):
         return None, {}
     return str(function.fn_name), {key.strip("_"): value for key, value in given.items()}
-
-
-def _open(wei: int) -> str:
-    whole = Decimal(wei) / 10**18
-    return f"{whole.normalize():,f}" if whole else "0"
 
 
 def _text(value: Any) -> str:

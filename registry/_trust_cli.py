@@ -149,7 +149,8 @@ def validations(agent_id: AgentId, as_json: Json = False) -> None:
     for one in found:
         by = "Disputes" if one.verdict else one.validator
         response = "waiting" if one.response is None else str(one.response)
-        table.add_row(by, "0x" + one.request_hash.hex(), response, one.tag, one.response_uri)
+        evidence = one.response_uri if one.dispute is None else f"dispute {one.dispute}"
+        table.add_row(by, "0x" + one.request_hash.hex(), response, one.tag, evidence)
     console.print(table)
 
 
@@ -165,6 +166,7 @@ def _validation_json(one: Validation) -> dict[str, Any]:
         "responseHash": "0x" + one.response_hash.hex(),
         "tag": one.tag,
         "verdict": one.verdict,
+        "dispute": one.dispute,
         "block": one.block,
     }
 

@@ -52,6 +52,11 @@ class Validation:
         """What the registry finds it by, whoever else uses the same hash."""
         return validation_key(self.validator, self.agent_id, self.request_hash)
 
+    @property
+    def dispute(self) -> int | None:
+        """Of a verdict: the dispute that led to it. Its request hash is the struct hash of the action's record."""
+        return int.from_bytes(self.response_hash, "big") if self.verdict else None
+
 
 class Validations:
     """The ``ValidationRegistry`` of one chain. Lists are read from events, where the chain itself would loop."""

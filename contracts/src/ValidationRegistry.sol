@@ -53,7 +53,7 @@ contract ValidationRegistry is IValidationRegistry {
         require(validatorAddress != disputes, VerdictsOnly());
         require(agents.isAuthorizedOrOwner(msg.sender, agentId), NotAuthorized(agentId, msg.sender));
         bytes32 key = keyOf(validatorAddress, agentId, requestHash);
-        require(_validations[key].lastUpdate == 0, RequestExists(key));
+        require(_validations[key].validator == address(0), RequestExists(key));
         _open(key, validatorAddress, agentId, requestURI, requestHash);
     }
 
@@ -85,7 +85,7 @@ contract ValidationRegistry is IValidationRegistry {
     ) external {
         require(msg.sender == disputes, OnlyDisputes(msg.sender));
         bytes32 key = keyOf(disputes, agentId, requestHash);
-        if (_validations[key].lastUpdate == 0) _open(key, disputes, agentId, "", requestHash);
+        if (_validations[key].validator == address(0)) _open(key, disputes, agentId, "", requestHash);
         _answer(key, response, responseURI, responseHash, tag);
     }
 
@@ -207,7 +207,7 @@ contract ValidationRegistry is IValidationRegistry {
 
     /// @dev What `given` means: a key if it is one, else the request that it is the bare hash of.
     function _resolved(bytes32 given, bytes32 only) private view returns (bytes32 key) {
-        key = _validations[given].lastUpdate != 0 ? given : only;
+        key = _validations[given].validator != address(0) ? given : only;
         require(key != 0, UnknownRequest(given));
         require(key != SHARED, AmbiguousRequest(given));
     }
@@ -217,7 +217,7 @@ contract ValidationRegistry is IValidationRegistry {
         names = keys;
         for (uint256 i; i < names.length; ++i) {
             bytes32 requestHash = _validations[names[i]].requestHash;
-            if (_only[requestHash] == names[i] && _validations[requestHash].lastUpdate == 0) {
+            if (_only[requestHash] == names[i] && _validations[requestHash].validator == address(0)) {
                 names[i] = requestHash;
             }
         }

@@ -254,3 +254,21 @@ def test_a_copied_request_is_recognised_and_changes_nothing(
     assert bytes(name) == validation_key(validator.address, agent_id, honest.request_hash)
     status = contracts.chain.call(contracts.validations.functions.getValidationStatus(name))
     assert (status[0], status[1], status[2]) == (validator.address, agent_id, 90)
+
+
+def test_a_verdict_names_its_dispute(
+    validations: Validations, contracts: Contracts, devnet: Devnet, agent_id: int
+) -> None:
+    chain, disputes, subject = contracts.chain, contracts.address("Disputes"), keccak(b"record")
+    chain.w3.provider.make_request("anvil_setBalance", [disputes, hex(OPEN)])  # type: ignore[arg-type]
+    chain.w3.provider.make_request("anvil_impersonateAccount", [disputes])  # type: ignore[arg-type]
+    post = contracts.validations.functions.postVerdict(
+        agent_id, subject, 0, "", (7).to_bytes(32, "big"), "jury"
+    )
+    chain.w3.eth.wait_for_transaction_receipt(post.transact({"from": chain.w3.to_checksum_address(disputes)}))
+    with pytest.raises(ChainError, match="VerdictsOnly"):
+        validations.request(devnet.accounts[1], agent_id, disputes, {"output": "4"})
+    [found] = validations.of_agent(agent_id)
+    assert (found.validator, found.verdict, found.dispute) == (disputes, True, 7)
+    assert (found.request_hash, found.response, found.tag) == (subject, 0, "jury")
+    assert validations.summary(agent_id, validators=[disputes]) == (1, 0)

@@ -13,14 +13,13 @@ from pathlib import Path
 def place(finding: dict) -> str:
     """Where a finding is: Contract.function of its first element that has one."""
     for element in finding["elements"]:
-        parent = element.get("type_specific_fields", {}).get("parent", {})
-        if element["type"] in ("function", "variable"):
-            return f"{parent.get('name', '?')}.{element['name']}"
+        names = [element["name"]]
+        while element["type"] != "contract" and "parent" in element.get("type_specific_fields", {}):
+            element = element["type_specific_fields"]["parent"]
+            names.append(element["name"])
         if element["type"] == "contract":
-            return element["name"]
-        if element["type"] == "node":
-            outer = parent.get("type_specific_fields", {}).get("parent", {})
-            return f"{outer.get('name', '?')}.{parent.get('name', '?')}"
+            # a statement is told by its function, not by its text
+            return ".".join([names[-1], *names[-2:-1]])
     return finding["description"].splitlines()[0]
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..errors import ChallengeError, UserError
 from ..registry import Connection
+from ._delegate_cli import delegate
 from ._stake_cli import jury, stake
 
 __all__ = ["add_to"]
@@ -31,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("join")(join_dispute)
     app.add_typer(stake, name="stake")
     app.add_typer(jury, name="jury")
+    app.add_typer(delegate, name="delegate")
 
 
 @contextmanager

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
         prove_equivocation,
     )
     from ._devnet_jury import hold_jury
+    from ._finding import DEMAND_STATES, FAULTS, Anchored, Demand, Finding, enforce
     from ._juror import Juror, Vote
+    from ._proofs import anchored_records
+    from ._responder import Answer, Responder
+    from ._search import find_fault
     from ._stake import (
         Exit,
         StakePosition,
@@ -31,23 +35,33 @@ if TYPE_CHECKING:
     from ._verify import Action, Check, ReplayerFor, Report, Verdict, fetch_action, generation_of, verify
 
 __all__ = [
+    "DEMAND_STATES",
+    "FAULTS",
     "STATES",
     "Action",
+    "Anchored",
+    "Answer",
     "Challenge",
     "Check",
+    "Demand",
     "Evidence",
     "Exit",
+    "Finding",
     "Juror",
     "Outcome",
     "ReplayerFor",
     "Report",
+    "Responder",
     "StakePosition",
     "Verdict",
     "Vote",
     "actions",
+    "anchored_records",
     "audit",
     "build_evidence",
+    "enforce",
     "fetch_action",
+    "find_fault",
     "generation_of",
     "hold_jury",
     "join_jury",
@@ -74,7 +88,11 @@ _HOME = {
         "prove_equivocation",
     ),
     "_devnet_jury": ("hold_jury",),
+    "_finding": ("DEMAND_STATES", "FAULTS", "Anchored", "Demand", "Finding", "enforce"),
     "_juror": ("Juror", "Vote"),
+    "_proofs": ("anchored_records",),
+    "_responder": ("Answer", "Responder"),
+    "_search": ("find_fault",),
     "_stake": (
         "Exit",
         "StakePosition",

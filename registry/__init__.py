@@ -61,6 +61,7 @@ from ._leaves import (
 )
 from ._ledger import Ledger
 from ._licences import MAX_KEY, IncomeLine, Licence, Licences, Offer, PurchaseConsent
+from ._links import BlockLink, block_of, links_in, path_to_missing
 from ._manifest import AssetRef, FixedShare, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
 from ._proposals import Call, Parameter, parse_parameter
@@ -79,6 +80,7 @@ from ._record import (
 from ._reputation import Feedback, FeedbackResponse, Reputation, Summary, fixed_point, summarise
 from ._royalties import flow_income, split_income
 from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
+from ._tickets import KeptTicket
 from ._validations import Validation, Validations, validation_key
 from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
 
@@ -98,6 +100,7 @@ __all__ = [
     "Batch",
     "BatchEntry",
     "BatchHeader",
+    "BlockLink",
     "Connection",
     "ContentStore",
     "Contribution",
@@ -117,6 +120,7 @@ __all__ = [
     "HashSigner",
     "IncomeLine",
     "IpfsStore",
+    "KeptTicket",
     "Ledger",
     "Licence",
     "Licences",
@@ -153,6 +157,7 @@ __all__ = [
     "WalletConsent",
     "accepted_tree",
     "authorization_nonce",
+    "block_of",
     "cid_bytes",
     "cid_from_bytes",
     "cid_from_digest",
@@ -174,10 +179,12 @@ __all__ = [
     "flow_income",
     "import_car",
     "keccak",
+    "links_in",
     "manifest_leaf",
     "normalise_cid",
     "open_store",
     "path_cid",
+    "path_to_missing",
     "payment_id",
     "payout_leaf",
     "payout_tree",

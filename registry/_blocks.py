@@ -87,11 +87,22 @@ def unpack_bytes(packed: Any, get: Getter, cid: str | None = None) -> bytes:
 
 
 def pack_value(value: Any, blocks: dict[str, bytes]) -> Any:
-    """A wrapper of any dag-cbor value: in place if short, else as linked chunks of its encoding."""
+    """A wrapper of any dag-cbor value: in place if short, else as linked chunks of its encoding.
+
+    A value with links is never in place: whoever chose it would choose what an operator can be asked to show.
+    """
     data = encode(value)
-    if len(data) <= _INLINE_VALUE:
+    if len(data) <= _INLINE_VALUE and not _has_link(value):
         return {"value": value}
     return {"linked": pack_bytes(data, blocks)}
+
+
+def _has_link(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_link(item) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_has_link(item) for item in value)
+    return type(value) is Link
 
 
 def unpack_value(packed: Any, get: Getter, cid: str | None = None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from ..contracts import adopt, parse_open, reviewed, updates
 from ..errors import UserError
-from ._cli_options import As, DryRun, Json, acting, console
+from ._cli_options import As, DryRun, Json, acting, console, when
 from ._connect import Connection
 from ._governance import Governance, Proposal, ProposalState, Standing, Support
 from ._proposals import Call, parse_parameter
@@ -43,7 +42,7 @@ def list_parameters(as_json: Json = False) -> None:
         table.add_row(one.name, one.show(one.value), one.show(one.least), one.show(one.most))
     console.print(table)
     if until is not None:
-        console.print(f"the guardian has paused new intake until {_when(until)}")
+        console.print(f"the guardian has paused new intake until {when(until)}")
 
 
 @gov.command()
@@ -124,7 +123,7 @@ def queue(proposal: ProposalId, account: As = None, as_json: Json = False, dry_r
         says = "Queues a proposal that was accepted; its delay begins. Moves nothing."
         with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
             due = connection.governance.queue(signer, found.id)
-            review.done(f"executable from {_when(due)}", proposal=str(found.id), executable=due)
+            review.done(f"executable from {when(due)}", proposal=str(found.id), executable=due)
 
 
 @gov.command()
@@ -184,14 +183,14 @@ def show(proposal: ProposalId, as_json: Json = False) -> None:
         for number, effect in enumerate(governance.explain(found), 1):
             console.print(f"{number}. {effect}")
         console.print(
-            f"\n{standing.state.name.lower()}: votes from {_when(found.opens)} to {_when(found.closes)}"
+            f"\n{standing.state.name.lower()}: votes from {when(found.opens)} to {when(found.closes)}"
         )
         console.print(
             f"for {standing.in_favour / 1e18:,.0f}, against {standing.against / 1e18:,.0f}, abstaining "
             f"{standing.abstaining / 1e18:,.0f}; quorum {standing.quorum / 1e18:,.0f} OPEN"
         )
         if standing.state == ProposalState.QUEUED:
-            console.print(f"executable from {_when(standing.executable)}")
+            console.print(f"executable from {when(standing.executable)}")
 
 
 @gov.command()
@@ -235,7 +234,7 @@ def pause(
         )
         with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
             until = connection.governance.pause_intake(signer, days * 86_400)
-            review.done(f"paused until {_when(until)}", until=until)
+            review.done(f"paused until {when(until)}", until=until)
 
 
 @gov.command()
@@ -253,7 +252,7 @@ def treasury(as_json: Json = False) -> None:
         table = Table("grant", "account", "OPEN", "vested", "paid", "until")
         for one in found:
             amounts = (f"{wei / 1e18:,g}" for wei in (one.total, one.vested, one.paid))
-            until = _when(one.start + one.duration) if one.duration else "stopped"
+            until = when(one.start + one.duration) if one.duration else "stopped"
             table.add_row(str(one.id), one.account, *amounts, until)
         console.print(table)
 
@@ -288,7 +287,7 @@ def directory(
             return
         for one in found:
             console.print(
-                f"{one.name}: {one.used} in use, version {one.version} is {one.offered}, since {_when(one.since)}"
+                f"{one.name}: {one.used} in use, version {one.version} is {one.offered}, since {when(one.since)}"
             )
         if not found:
             console.print("everything in use is the directory's newest version")
@@ -350,7 +349,3 @@ def _json(one: Proposal, standing: Standing, governance: Governance) -> dict[str
         "quorum": str(standing.quorum),
         "executable": standing.executable,
     }
-
-
-def _when(time: int) -> str:
-    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M} UTC"

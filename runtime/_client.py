@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ExecutionError, UserError
@@ -27,9 +28,10 @@ class Client:
     nothing else, and it fixes the sampling seed, so the operator cannot choose one.
     """
 
-    def __init__(self, signer: Any, ledger: Ledger) -> None:
+    def __init__(self, signer: Any, ledger: Ledger, tickets: Path | None = None) -> None:
+        """With ``tickets``, every ticket is kept there, as ``<payment id>.json``, before its action begins."""
         self.address: str = signer.address
-        self._signer, self._ledger = signer, ledger
+        self._signer, self._ledger, self._tickets = signer, ledger, tickets
 
     def prepare(
         self, agent_id: int, value: Any, price: int, *, ttl: int = 3600, **resume: Any
@@ -65,6 +67,8 @@ class Client:
         paid = self.prepare(agent_id, value, price, **resume)
         ticket = agent.accept(paid)
         self._check_ticket(paid, ticket)
+        if self._tickets is not None:
+            ticket.keep(paid.payment).save(self._tickets / f"0x{paid.payment_id.hex()}.json")
         receipt = agent.finish(paid.payment_id)
         self._check_receipt(paid, ticket.ticket, receipt)
         return receipt

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..registry import ActionRecord, Payment, SignedRecord, Ticket, normalise_cid, value_hash
+from ..registry import ActionRecord, KeptTicket, Payment, SignedRecord, Ticket, normalise_cid, value_hash
 
 __all__ = ["PaidRequest", "Receipt", "SignedTicket", "check_request", "request_of"]
 
@@ -65,6 +65,10 @@ class SignedTicket:
 
     ticket: Ticket
     signature: bytes
+
+    def keep(self, payment: Payment) -> KeptTicket:
+        """The ticket with the payment it was given for: what the client needs if the promise is broken."""
+        return KeptTicket(self.ticket, self.signature, payment)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
         withdraw_delegation,
     )
     from ._devnet_jury import hold_jury
+    from ._finding import DEMAND_STATES, FAULTS, Anchored, Demand, Finding, enforce
     from ._juror import Juror, Vote
+    from ._proofs import anchored_records
+    from ._responder import Answer, Responder
+    from ._search import find_fault
     from ._stake import (
         Exit,
         StakePosition,
@@ -45,24 +49,32 @@ if TYPE_CHECKING:
     from ._verify import Action, Check, ReplayerFor, Report, Verdict, fetch_action, generation_of, verify
 
 __all__ = [
+    "DEMAND_STATES",
+    "FAULTS",
     "STATES",
     "Action",
+    "Anchored",
+    "Answer",
     "Challenge",
     "Check",
     "Delegation",
     "DelegationExit",
     "DelegationPool",
+    "Demand",
     "Evidence",
     "Exit",
+    "Finding",
     "Juror",
     "Outcome",
     "ReplayerFor",
     "Report",
+    "Responder",
     "StakePosition",
     "Verdict",
     "Vote",
     "actions",
     "add_reward",
+    "anchored_records",
     "audit",
     "build_evidence",
     "cancel_delegation",
@@ -70,7 +82,9 @@ __all__ = [
     "delegate",
     "delegation",
     "delegation_pool",
+    "enforce",
     "fetch_action",
+    "find_fault",
     "generation_of",
     "hold_jury",
     "join_jury",
@@ -114,7 +128,11 @@ _HOME = {
         "withdraw_delegation",
     ),
     "_devnet_jury": ("hold_jury",),
+    "_finding": ("DEMAND_STATES", "FAULTS", "Anchored", "Demand", "Finding", "enforce"),
     "_juror": ("Juror", "Vote"),
+    "_proofs": ("anchored_records",),
+    "_responder": ("Answer", "Responder"),
+    "_search": ("find_fault",),
     "_stake": (
         "Exit",
         "StakePosition",

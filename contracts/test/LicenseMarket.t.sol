@@ -249,6 +249,8 @@ contract LicenseMarketTest is MarketWorld {
         assertTrue(market.isLicensed(datanet, buyer));
         assertEq(market.licence(id).expiresAt, block.timestamp + MONTH);
         assertEq(market.licence(id).held, 0);
+        assertEq(market.licence(id).grantBy, 0, "nothing is awaited");
+        assertEq(market.licence(id).payer, address(0));
         assertEq(market.incomeOf(datanet), _net(1 ether));
         vm.expectRevert(abi.encodeWithSelector(ILicenseMarket.NothingHeld.selector, id));
         market.refund(id);

@@ -11,6 +11,7 @@ contract GasTest is Case {
     function test_gas_anchor() public {
         // the case's own batch was the first: nonce and open fees are no longer zero, as in daily use
         _anchorOf(1, "anchor, 1 action");
+        _anchorOf(64, "anchor, 64 actions");
         _anchorOf(1024, "anchor, 1024 actions");
         _anchorOf(4096, "anchor, 4096 actions");
     }

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from ..errors import ChallengeError, UserError
 from ..registry import Connection
+from . import _dispute_cli as dispute_cli
 from ._delegate_cli import delegate
 from ._finding import Demand, Finding
-from . import _dispute_cli as dispute_cli
 from ._stake_cli import jury, stake
 
 __all__ = ["add_to"]

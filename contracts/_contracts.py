@@ -32,6 +32,7 @@ CONTRACTS = (
     "DisputeIntake",
     "DisputeVotes",
     "DisputeRulings",
+    "DisputeBatches",
     "Disputes",
     "ValidationRegistry",
     "LicenseMarket",

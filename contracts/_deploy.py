@@ -33,6 +33,7 @@ _ARGUMENTS = {
     "intake": "DisputeIntake",
     "votes": "DisputeVotes",
     "rulings": "DisputeRulings",
+    "batches": "DisputeBatches",
     "arbiter": "GovernedArbiter",
     "curation": "DatanetCuration",
     "owner": "OpenTimelock",

@@ -15,7 +15,7 @@ from ._keccak import keccak
 from ._merkle import SumNode, SumTree
 
 __all__ = ["BatchHeader", "address_word", "authorization_nonce", "evidence_hash", "fixed_split_leaf", "leaf_hash", "manifest_leaf",
-           "payment_id", "payout_leaf", "payout_tree", "record_leaf", "sha2", "step_seed", "vote_commitment",
+           "payment_id", "payout_leaf", "payout_tree", "position_word", "record_leaf", "sha2", "step_seed", "vote_commitment",
            "word"]  # fmt: skip
 
 MASK = (1 << 256) - 1
@@ -137,3 +137,11 @@ def vote_commitment(chain_id: int, disputes: str, dispute_id: int, round_: int, 
         + word(head) + word(probe_logprob) + salt
         + word(len(token_logprobs)) + b"".join(map(word, token_logprobs))
     )  # fmt: skip
+
+
+def position_word(seed: bytes, position: int, what: str) -> int:
+    """What decides about a drawn position of a batch: keccak(abi.encode(seed, position, what)), ``what`` being
+    ``record``, ``step`` or ``token``."""
+    text = what.encode()
+    padded = text + bytes(-len(text) % 32)
+    return int.from_bytes(keccak(seed + word(position) + word(96) + word(len(text)) + padded), "big")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._audit import actions, audit
+    from ._batches import BatchDispute, challenge_batch, drift_threshold, request_audit
     from ._challenge import (
         STATES,
         Challenge,
@@ -55,6 +56,7 @@ __all__ = [
     "Action",
     "Anchored",
     "Answer",
+    "BatchDispute",
     "Challenge",
     "Check",
     "Delegation",
@@ -83,6 +85,8 @@ __all__ = [
     "delegation",
     "delegation_pool",
     "enforce",
+    "challenge_batch",
+    "drift_threshold",
     "fetch_action",
     "find_fault",
     "generation_of",
@@ -93,6 +97,7 @@ __all__ = [
     "position",
     "prove_equivocation",
     "set_commission",
+    "request_audit",
     "stake",
     "undelegate",
     "unstake",
@@ -104,6 +109,7 @@ __all__ = [
 
 _HOME = {
     "_audit": ("actions", "audit"),
+    "_batches": ("BatchDispute", "challenge_batch", "drift_threshold", "request_audit"),
     "_challenge": (
         "STATES",
         "Challenge",

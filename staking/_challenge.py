@@ -32,7 +32,8 @@ __all__ = [
 ]
 
 
-STATES = ("None", "Committed", "Open", "Drawn", "Convicted", "Acquitted", "Voided", "Forfeited", "Ruled")
+STATES = ("None", "Committed", "Open", "Drawn", "Convicted", "Acquitted", "Voided", "Forfeited", "Ruled", "Seeding",
+          "Opening")  # fmt: skip
 """The contract's ``State`` by name."""
 
 
@@ -175,13 +176,14 @@ class Challenge:
         salt = _salt(self.ledger, evidence)
         self.ledger.send(self._disputes.revealChallenge(self.id, *evidence.reveal_args(), salt))
 
-    def join(self, evidence: Evidence) -> None:
-        """Accuse another leaf of the same action, before the draw block; takes as much bond as the first leaf's."""
-        dispute = self._dispute()
+    def join(self, evidence: Evidence) -> int:
+        """Accuse another leaf of the same action, before the draw block; returns the bond in wei, as much as the
+        first leaf's."""
         leaves = len(self.ledger.call(self._disputes.leavesOf(self.id)))
-        if leaves:
-            self.ledger.approve(self.ledger.contracts.disputes.address, int(dispute.bond) // leaves)
+        bond = int(self._dispute().bond) // max(leaves, 1)
+        self.ledger.approve(self.ledger.contracts.disputes.address, bond)
         self.ledger.send(self._disputes.joinChallenge(self.id, *evidence.join_args()))
+        return bond
 
     def appeal(self) -> int:
         """Ask for a larger committee; returns the bond in wei. It comes back if the outcome differs."""

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ..errors import ChallengeError, UserError
 from ..registry import Connection
+from . import _dispute_cli as dispute_cli
 from ._delegate_cli import delegate
 from ._finding import Demand, Finding
 from ._stake_cli import jury, stake
@@ -33,9 +34,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="simulate, and send noth
 
 def add_to(app: typer.Typer) -> None:
     """Offer the commands."""
-    for command in (verify, challenge, respond, enforce, vote, resolve, appeal, actions, audit):
+    for command in (verify, challenge, respond, enforce, vote, resolve, actions, audit):
         app.command()(command)
-    app.command("join")(join_dispute)
+    dispute_cli.add_to(app)
     app.add_typer(stake, name="stake")
     app.add_typer(jury, name="jury")
     app.add_typer(delegate, name="delegate")
@@ -258,27 +259,6 @@ def _embedded() -> bool:
     return settings.rpc_url is None and settings.private_key is None
 
 
-def join_dispute(
-    dispute_id: Annotated[int, typer.Argument(min=1)],
-    cid: Cid,
-    step: Annotated[int, typer.Option(min=0, help="the step to open")],
-    token: Annotated[int, typer.Option(min=0, help="the token to open")],
-    account: As = None,
-) -> None:
-    """Accuse another leaf of an action that is before the jury, with a bond of your own, before the draw.
-
-    The committee judges every leaf. Leaves that convict share the accuser's reward; the bonds of others are lost.
-    """
-    from ._challenge import Challenge, build_evidence
-
-    with connected(account) as (connection, ledger):
-        evidence = build_evidence(cid, step, token, store=connection.store, ledger=ledger)
-        before = ledger.balance(ledger.address)
-        Challenge(ledger, dispute_id).join(evidence)
-        bond = before - ledger.balance(ledger.address)
-        console.print(f"joined dispute {dispute_id}: step {step}, token {token}; bond {bond / 1e18:g} OPEN")
-
-
 def vote(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = None) -> None:
     """As a drawn juror: replay the opened leaves; commit the vote, or reveal it once all have committed."""
     from ..openlora import replayer_for
@@ -296,12 +276,16 @@ def vote(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = None) 
 
 
 def resolve(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = None) -> None:
-    """Draw the committee, rule, or make a ruling final and pay its jurors: whichever is due."""
-    from ._challenge import Challenge
+    """Fix a batch's leaves or close them, draw the committee, rule, or make a ruling final: whichever is due."""
+    from ._batches import BatchDispute
 
     with connected(account) as (_, ledger):
-        dispute = Challenge(ledger, dispute_id)
-        if dispute.state == "Open":
+        dispute = BatchDispute(ledger, dispute_id)
+        if dispute.state == "Seeding":
+            console.print(dispute.draw_leaves())
+        elif dispute.state == "Opening":
+            console.print(dispute.close_leaves())
+        elif dispute.state == "Open":
             dispute.draw()
             console.print(f"drawn: {', '.join(dispute.committee)}")
         else:
@@ -312,15 +296,6 @@ def resolve(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = Non
                     f"final unless somebody appeals in {dispute.appeal_by - ledger.now()} s: "
                     f"`openledger appeal {dispute_id}`, then `openledger resolve {dispute_id}`"
                 )
-
-
-def appeal(dispute_id: Annotated[int, typer.Argument(min=1)], account: As = None) -> None:
-    """Ask a larger committee about a ruling: 5 jurors, then 11, then 23."""
-    from ._challenge import Challenge
-
-    with connected(account) as (_, ledger):
-        bond = Challenge(ledger, dispute_id).appeal()
-        console.print(f"appealed; bond {bond / 1e18:g} OPEN, yours again if the outcome differs")
 
 
 def actions(agent_id: Annotated[int | None, typer.Argument(help="one agent; default all")] = None) -> None:

@@ -86,10 +86,10 @@ class Juror:
         """The step and token leaves to judge, in their order."""
         events = self._ledger.contracts.disputes.events
         found = [(e["step"], e["leaf"]) for e in self._ledger.events(events.ChallengeOpened, id=dispute_id)]
-        joined = sorted(
-            self._ledger.events(events.ChallengeJoined, id=dispute_id), key=lambda event: int(event["leaf"])
-        )
-        return found + [(event["step"], event["token"]) for event in joined]
+        for kind in (events.ChallengeJoined, events.LeafOpened):
+            more = sorted(self._ledger.events(kind, id=dispute_id), key=lambda event: int(event["leaf"]))
+            found += [(event["step"], event["token"]) for event in more]
+        return found
 
     def _prefix(self, dispute_id: int, leaf: Any, token: Any) -> tuple[list[int], Generation]:
         step = decode_step(cid_from_digest(bytes(leaf["detailDigest"])), self._store.get)

@@ -18,11 +18,14 @@ import { IOpenToken } from "./interfaces/IOpenToken.sol";
 import { IParameters } from "./interfaces/IParameters.sol";
 import { IRewardPool } from "./interfaces/IRewardPool.sol";
 import { IStakeVault } from "./interfaces/IStakeVault.sol";
+import { IBatchIntake } from "./interfaces/IBatchIntake.sol";
 import {
+    BatchDraw,
     Demand,
     Dispute,
     DisputeTerms,
     Distribution,
+    LeafOpening,
     OpenedLeaf,
     State,
     TierRuling,
@@ -43,7 +46,8 @@ import {
 } from "./types/Records.sol";
 
 /// @title Implements {IDisputes}: storage, views, and modules of code over one ledger of what was taken.
-/// @dev Invariant: the token balance is the sum of every dispute's `bond` and `held` and of every demand's `bond`.
+/// @dev Invariant: the token balance is the sum of every dispute's `bond` and `held`, of every demand's `bond`, and
+/// of the audit fund.
 /// One contract's code may not exceed 24 KiB, so the modules are contracts of their own, fixed at deployment and
 /// run by delegatecall. All of them inherit all their storage from JuryBase and declare none of their own.
 contract Disputes is JuryBase, IDisputes {
@@ -57,6 +61,8 @@ contract Disputes is JuryBase, IDisputes {
     address public immutable votes;
     /// @notice Code of {IJuryRuling}.
     address public immutable rulings;
+    /// @notice Code of {IBatchIntake}.
+    address public immutable batches;
 
     constructor(
         IOpenToken token_,
@@ -69,13 +75,15 @@ contract Disputes is JuryBase, IDisputes {
         address demands_,
         address intake_,
         address votes_,
-        address rulings_
+        address rulings_,
+        address batches_
     ) DisputeBase(Context(token_, parameters_, vault_, actionLog_, rewardPool_, assets_)) {
         proofs = _code(proofs_);
         demands = _code(demands_);
         intake = _code(intake_);
         votes = _code(votes_);
         rulings = _code(rulings_);
+        batches = _code(batches_);
     }
 
     /// @inheritdoc IProofResolver
@@ -254,6 +262,31 @@ contract Disputes is JuryBase, IDisputes {
         _run(rulings);
     }
 
+    /// @inheritdoc IBatchIntake
+    function challengeBatch(BatchHeader calldata) external returns (uint256) {
+        _run(batches);
+    }
+
+    /// @inheritdoc IBatchIntake
+    function requestAudit(BatchHeader calldata) external returns (uint256) {
+        _run(batches);
+    }
+
+    /// @inheritdoc IBatchIntake
+    function drawLeaves(uint256) external {
+        _run(batches);
+    }
+
+    /// @inheritdoc IBatchIntake
+    function openLeaf(uint256, uint256, LeafOpening calldata) external {
+        _run(batches);
+    }
+
+    /// @inheritdoc IBatchIntake
+    function closeLeaves(uint256) external {
+        _run(batches);
+    }
+
     /// @inheritdoc IDisputeViews
     function bondFor(uint256 fee) external view returns (uint256 atCommit, uint256 total) {
         return _bondFor(parameters.disputeTerms(), fee);
@@ -304,6 +337,21 @@ contract Disputes is JuryBase, IDisputes {
     /// @inheritdoc IDisputeViews
     function voteOf(uint256 id, uint8 round, address juror) external view returns (Vote memory) {
         return _votes[id][round][juror];
+    }
+
+    /// @inheritdoc IDisputeViews
+    function leavesDrawn(uint256 id) external view returns (BatchDraw memory) {
+        return _draws[id];
+    }
+
+    /// @inheritdoc IDisputeViews
+    function judgedIn(bytes32 headerHash) external view returns (uint256) {
+        return _judged[headerHash];
+    }
+
+    /// @inheritdoc IDisputeViews
+    function auditFund() external view returns (uint256) {
+        return _auditFund;
     }
 
     /// @inheritdoc IDisputeViews

@@ -139,7 +139,7 @@ contract Parameters is IParameters, IntakeGuard {
         if (p == Param.ChallengerShare) return (0, 3000, 3000, "challengerShare");
         if (p == Param.ChallengerBond) return (100, 5000, 1000, "challengerBond");
         if (p == Param.GrossDelta) return (100, 5000, 2500, "grossDelta");
-        if (p == Param.KLeaves) return (32, 1024, 64, "kLeaves");
+        if (p == Param.KLeaves) return (32, 256, 64, "kLeaves");
         if (p == Param.FalseConvictionRate) return (1, 10_000, 1000, "falseConvictionRate");
         if (p == Param.ProtocolCut) return (100, 2000, 500, "protocolCut");
         if (p == Param.AuditShare) return (100, 1000, 200, "auditShare");

@@ -5,6 +5,7 @@ import { Test } from "forge-std/Test.sol";
 import { Ruling } from "src/libraries/Ruling.sol";
 import { Median } from "src/types/DisputeTypes.sol";
 import { SumTree } from "src/libraries/SumTree.sol";
+import { Drift } from "src/libraries/Drift.sol";
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
 import { AgentState, AgentStateLib } from "src/types/AgentState.sol";
 
@@ -90,6 +91,30 @@ contract LibrariesTest is Test {
         Median memory b = Ruling.median(shuffled, 11);
         assertEq(a.low, b.low);
         assertEq(a.high, b.high);
+    }
+
+    /// @dev The smallest number of leaves that honest noise explains with no more than the allowed probability.
+    function test_fuzz_drift_isTheSmallestThatHolds(uint256 k, uint256 rate) public pure {
+        k = bound(k, 1, 256);
+        rate = bound(rate, 1, 10_000);
+        uint256 m = Drift.threshold(k, rate);
+        assertGe(m, 1);
+        assertTrue(_holds(k, m, rate));
+        if (m > 1) assertFalse(_holds(k, m - 1, rate));
+        assertGe(Drift.threshold(k, 1), m, "a stricter rate never asks for fewer");
+        assertLe(Drift.threshold(32, rate), Drift.threshold(256, rate), "nor do more leaves");
+    }
+
+    /// @dev C(k, m) by Pascal's triangle.
+    function _holds(uint256 k, uint256 m, uint256 rate) private pure returns (bool) {
+        uint256[] memory row = new uint256[](m + 1);
+        row[0] = 1;
+        for (uint256 n = 1; n <= k; ++n) {
+            for (uint256 j = n < m ? n : m; j != 0; --j) {
+                row[j] += row[j - 1];
+            }
+        }
+        return row[m] * 1e9 <= rate * 1000 ** m;
     }
 
     function test_fuzz_depth_isTheCeilingOfTheLogarithm(uint32 count) public pure {

@@ -10,6 +10,7 @@ import { IAgentRegistry } from "src/interfaces/IAgentRegistry.sol";
 import { IParameters } from "src/interfaces/IParameters.sol";
 import { IRewardPool } from "src/interfaces/IRewardPool.sol";
 import { IStakeVault } from "src/interfaces/IStakeVault.sol";
+import { Drift } from "src/libraries/Drift.sol";
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
 import { MerkleSum } from "src/libraries/MerkleSum.sol";
 import { Records } from "src/libraries/Records.sol";
@@ -259,6 +260,24 @@ contract VectorsTest is Test {
             vm.parseJsonBytes32(json, ".salt")
         );
         assertEq(keccak256(vote), vm.parseJsonBytes32(json, ".voteCommitment"));
+    }
+
+    function test_driftThresholds() public view {
+        string memory json = _read("drift");
+        uint256[] memory leaves = vm.parseJsonUintArray(json, ".thresholds.leaves");
+        uint256[] memory rates = vm.parseJsonUintArray(json, ".thresholds.rate");
+        uint256[] memory found = vm.parseJsonUintArray(json, ".thresholds.threshold");
+        assertGt(leaves.length, 100);
+        for (uint256 i; i < leaves.length; ++i) {
+            assertEq(Drift.threshold(leaves[i], rates[i]), found[i]);
+        }
+        uint256[] memory positions = vm.parseJsonUintArray(json, ".words.position");
+        string[] memory whats = vm.parseJsonStringArray(json, ".words.what");
+        uint256[] memory words = vm.parseJsonUintArray(json, ".words.word");
+        bytes32 seed = vm.parseJsonBytes32(json, ".seed");
+        for (uint256 i; i < words.length; ++i) {
+            assertEq(uint256(keccak256(abi.encode(seed, positions[i], whats[i]))), words[i]);
+        }
     }
 
     function _deployLog(address at, uint256 chainId) private {

@@ -37,7 +37,17 @@ from openledger.registry import (
     vote_commitment,
 )
 from openledger.settings import Settings
-from openledger.staking import Challenge, Juror, build_evidence, join_jury, open_challenge, stake, unstake
+from openledger.staking import (
+    BatchDispute,
+    Challenge,
+    Juror,
+    build_evidence,
+    challenge_batch,
+    join_jury,
+    open_challenge,
+    stake,
+    unstake,
+)
 
 OPEN = 10**18
 FEE = OPEN // 2
@@ -426,3 +436,24 @@ def test_no_quorum_voids_without_loss_to_the_honest(court: Court, accused: Accus
             challenge.draw()
     assert auditor.balance(auditor.address) == before
     assert accused.staked == STAKE
+
+
+@pytest.mark.parametrize("drift", [0, 300])
+def test_small_deviations_show_over_leaves_drawn_across_a_batch(
+    court: Court, accused: Accused, drift: int
+) -> None:
+    # far below what convicts a single leaf
+    accused.act([value - drift for value in TRUTH])
+    auditor = court.account(3)
+    header = auditor.batch_of(accused.agent_id, 0)
+    assert header is not None
+    dispute = challenge_batch(header, auditor)
+    assert dispute.draw_leaves() == "Opening"
+    operator = BatchDispute(accused.operator, dispute.id)
+    assert operator.open_leaves(operator.header(), court.connection.store) == 64
+    assert dispute.close_leaves() == "Open"
+    dispute.draw()
+    court.vote(dispute, {})
+    dispute.resolve()
+    assert court.finish(dispute) == ("Convicted" if drift else "Acquitted")
+    assert accused.staked == STAKE - (SLASH if drift else 0)

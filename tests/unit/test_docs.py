@@ -94,7 +94,7 @@ def test_there_are_blocks_to_run() -> None:
 # -- commands -------------------------------------------------------------------------------------
 
 _STAND_INS = {"CID": "b" + "a" * 58, "AGENT_ID": "1", "DISPUTE_ID": "1", "ID": "1", "N": "1", "AMOUNT": "1",
-              "INDEX": "1", "RESPONSE": "90", "KIND": "datanet", "PRICE": "1", "BPS": "500",
+              "INDEX": "1", "RESPONSE": "90", "NONCE": "1", "KIND": "datanet", "PRICE": "1", "BPS": "500",
               "ASSET_ID": "1", "OFFER_ID": "1", "LICENCE_ID": "1",
               "FILE:NAME": "desk.py:desk", "FILE:AGENT": "desk.py:desk", "INPUT": "question"}  # fmt: skip
 

@@ -7,6 +7,8 @@ The unit tests fail when these files and the code differ.
 from __future__ import annotations
 
 import json
+from fractions import Fraction
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from openledger.registry import (
     payment_id,
     payout_leaf,
     payout_tree,
+    position_word,
     record_leaf,
     split_income,
     step_seed,
@@ -236,6 +239,26 @@ def royalties() -> dict[str, Any]:
     return {"cases": str(len(given)), **cases}
 
 
+def drift() -> dict[str, Any]:
+    """Thresholds by an exact search over binomial coefficients, and the words that fix drawn positions."""
+    rows = [
+        {"leaves": leaves, "rate": rate, "threshold": threshold(leaves, rate)}
+        for leaves in (1, 2, 3, 32, 33, 64, 65, 100, 128, 200, 255, 256)
+        for rate in (1, 2, 10, 42, 999, 1000, 1001, 9_999, 10_000)
+    ]
+    words = [
+        {"position": i, "what": what, "word": position_word(h("seed"), i, what)}
+        for i in (0, 1, 63)
+        for what in ("record", "step", "token")
+    ]
+    return {"thresholds": _columns(rows), "seed": x(h("seed")), "words": _columns(words)}
+
+
+def threshold(leaves: int, rate: int) -> int:
+    bound = Fraction(rate, 10**9)
+    return next(m for m in range(1, leaves + 60) if comb(leaves, m) * Fraction(1, 1000) ** m <= bound)
+
+
 FILES = {
     "eip712.json": eip712,
     "merkle.json": merkle,
@@ -243,6 +266,7 @@ FILES = {
     "prefix_hash.json": prefix_hash,
     "hashing.json": hashing,
     "royalties.json": royalties,
+    "drift.json": drift,
 }
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ pragma solidity ^0.8.28;
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { Records } from "../libraries/Records.sol";
 import {
+    BatchDraw,
     Demand,
     Dispute,
     DisputeTerms,
+    Fault,
     Median,
     OpenedLeaf,
     State,
@@ -23,6 +25,8 @@ abstract contract JuryBase is DisputeBase {
     uint256 internal constant COMMITTEE = 5;
     /// @dev Two appeals: 5, 11, 23.
     uint8 internal constant LAST_TIER = 2;
+    /// @dev Part of a batch's fault key; data withheld and fixed shares have others.
+    uint256 private constant DRIFT = type(uint256).max - 1;
 
     uint256 internal _count;
     mapping(uint256 id => Dispute) internal _disputes;
@@ -69,6 +73,13 @@ abstract contract JuryBase is DisputeBase {
         return parameters.get(Param.DemandBond) << doublings;
     }
 
+    mapping(uint256 id => BatchDraw) internal _draws;
+    /// @dev The dispute in which a batch is being or was judged as a whole.
+    mapping(bytes32 headerHash => uint256 id) internal _judged;
+    mapping(bytes32 headerHash => bool) internal _auditAsked;
+    /// @dev Wei held for random audits.
+    uint256 internal _auditFund;
+
     function _requireState(uint256 id, State state) internal view returns (Dispute storage d) {
         d = _disputes[id];
         require(d.state == state, WrongState(id, d.state));
@@ -82,7 +93,7 @@ abstract contract JuryBase is DisputeBase {
         d.bond = 0;
         OpenedLeaf[] storage leaves = _opened[id];
         uint256 n = leaves.length;
-        if (n == 0) return _pay(d.challenger, bond);
+        if (n == 0 || _isBatch(d)) return _payAccuser(d, bond);
         for (uint256 i; i < n; ++i) {
             _pay(leaves[i].accuser, bond / n);
         }
@@ -91,7 +102,7 @@ abstract contract JuryBase is DisputeBase {
     /// @dev The parties do not judge their own case.
     function _parties(uint256 id, Dispute storage d) internal view returns (address[] memory parties) {
         OpenedLeaf[] storage leaves = _opened[id];
-        uint256 n = leaves.length;
+        uint256 n = _isBatch(d) ? 0 : leaves.length;
         parties = new address[](2 + n + d.tier);
         parties[0] = d.challenger;
         parties[1] = d.operator;
@@ -101,6 +112,27 @@ abstract contract JuryBase is DisputeBase {
         for (uint256 tier; tier < d.tier; ++tier) {
             parties[2 + n + tier] = _rulings[id][tier].appellant;
         }
+    }
+
+    /// @dev A random audit has no accuser: what would be its accuser's is the audit fund's.
+    function _payAccuser(Dispute storage d, uint256 amount) internal {
+        if (d.challenger == address(0)) _auditFund += amount;
+        else _pay(d.challenger, amount);
+    }
+
+    function _releaseClaim(Dispute storage d) internal returns (uint256 claim) {
+        claim = d.encumbered;
+        d.encumbered = 0;
+        vault.release(d.agentId, d.operator, claim);
+    }
+
+    function _isBatch(Dispute storage d) internal view returns (bool) {
+        return d.fault == Fault.BatchDrift;
+    }
+
+    /// @dev What a slash is counted for.
+    function _keyOf(Dispute storage d) internal view returns (bytes32) {
+        return _isBatch(d) ? _batchKey(d.headerHash, DRIFT) : _actionKey(d.agentId, d.operator, d.nonce);
     }
 
     /// @dev The next committee is drawn once its block is mined.

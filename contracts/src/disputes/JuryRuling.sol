@@ -98,7 +98,7 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         (uint256 penalties, uint256 paid) = _settleJurors(id, ruling.round, jurors, right, reward);
         // fees that nobody earned: nobody profits from a conviction's, an acquittal's were the operator's to have
         if (convicted) penalties += pot - paid;
-        else _pay(d.operator, pot - paid);
+        else _payAcquitted(d, pot - paid);
         _burn(penalties);
     }
 
@@ -113,7 +113,7 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
     function _rule(uint256 id, Dispute storage d) private {
         DisputeTerms memory terms = _terms[id];
         int32[] memory middles = _findMedians(id, d);
-        bool convicted = _countOff(_offLeaves(id, terms)) != 0;
+        bool convicted = _isGuilty(id, d, _countOff(_offLeaves(id, d, terms)));
         _rulings[id][d.tier] = TierRuling(d.round, convicted, false, address(0), 0, 0);
         d.state = State.Ruled;
         d.appealBy = d.tier == LAST_TIER ? 0 : uint64(block.timestamp + terms.appealPeriod);
@@ -137,7 +137,7 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         }
         _post(id, d, convicted);
         // three committees in one transaction would be too many; one is not
-        if (d.tier == 0) settle(id, 0);
+        if (d.tier == 0 && !_rulings[id][0].settled) settle(id, 0);
     }
 
     /// @dev Nothing that goes wrong there may hold up a ruling; nor may whoever resolves make it go wrong by leaving
@@ -147,7 +147,14 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         (bool posted,) = address(validations).call{ gas: POST_GAS }(
             abi.encodeCall(
                 IValidationRegistry.postVerdict,
-                (d.agentId, d.structHash, convicted ? 0 : 100, "", bytes32(id), "jury")
+                (
+                    d.agentId,
+                    _isBatch(d) ? d.headerHash : d.structHash,
+                    convicted ? 0 : 100,
+                    "",
+                    bytes32(id),
+                    "jury"
+                )
             )
         );
         if (!posted) emit VerdictNotPosted(id);
@@ -160,7 +167,8 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         view
         returns (uint256 due, uint256 lost)
     {
-        due = _juryCost(terms, 0);
+        // a batch that was not opened is convicted without a committee
+        if (!_rulings[id][0].settled) due = _juryCost(terms, 0);
         for (uint256 tier; tier < d.tier; ++tier) {
             TierRuling storage ruling = _rulings[id][tier];
             uint256 cost = _juryCost(terms, tier + 1);
@@ -200,9 +208,9 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         returns (uint256)
     {
         d.state = State.Convicted;
-        uint256 owed = Math.min(_due(terms, d.fee, d.agentId, d.operator, d.nonce), _releaseClaim(d));
+        uint256 owed = Math.min(_dueFor(terms, d.fee, _keyOf(d)), _releaseClaim(d));
         // where a proof took the slash meanwhile, the loser still pays for the jury
-        uint256 taken = _take(d.agentId, d.operator, d.nonce, Math.max(owed, terms.minSlash));
+        uint256 taken = _takeFor(d.agentId, d.operator, _keyOf(d), Math.max(owed, terms.minSlash));
         Distribution memory paid =
             _distribute(taken, terms, address(0), [Harm(d.client, d.fee), Harm(address(0), 0)], due);
         emit Convicted(id, d.agentId, d.operator, d.nonce, d.fault, d.challenger, paid);
@@ -213,7 +221,13 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
     /// @dev Who opened the dispute has half of the reward if its own leaf convicts; all leaves that convict share
     /// the rest. The bonds of leaves that do not are burned.
     function _payAccusers(uint256 id, Dispute storage d, DisputeTerms memory terms, uint256 reward) private {
-        bool[] memory off = _offLeaves(id, terms);
+        if (_isBatch(d)) {
+            reward += d.bond;
+            d.bond = 0;
+            emit AccuserPaid(id, d.challenger, 0, reward);
+            return _payAccuser(d, reward);
+        }
+        bool[] memory off = _offLeaves(id, d, terms);
         uint256 count = _countOff(off);
         uint256 bond = d.bond / off.length;
         d.bond = 0;
@@ -243,7 +257,14 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         d.bond = 0;
         toJury = Math.min(bond, due);
         emit Acquitted(id, d.agentId, d.nonce, toJury, bond - toJury + lost);
-        _pay(d.operator, bond - toJury + lost);
+        _payAcquitted(d, bond - toJury);
+        _pay(d.operator, lost);
+    }
+
+    /// @dev What is left of an accuser's bond is the operator's; an audit had no accuser.
+    function _payAcquitted(Dispute storage d, uint256 amount) private {
+        if (d.challenger == address(0)) _auditFund += amount;
+        else _pay(d.operator, amount);
     }
 
     /// @dev Those who kept silent pay those who did not; then a new committee, or what was ruled before, or nothing.
@@ -256,12 +277,7 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
             emit Redrawn(id, d.round, d.drawBlock);
         } else if (d.tier == 0) {
             _releaseClaim(d);
-            OpenedLeaf[] storage leaves = _opened[id];
-            for (uint256 i; i < leaves.length; ++i) {
-                delete _leaves[
-                    _leafKey(d.headerHash, d.structHash, leaves[i].stepIndex, leaves[i].tokenIndex)
-                ];
-            }
+            _release(id, d);
             _void(id, d, "no quorum");
         } else {
             // the ruling appealed from stands; who appealed did not lose
@@ -272,6 +288,18 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
             emit AppealClosed(id, d.tier + 1, appellant, bond);
             _pay(appellant, bond);
             _finish(id, d);
+        }
+    }
+
+    /// @dev What was not judged may be judged yet.
+    function _release(uint256 id, Dispute storage d) private {
+        if (_isBatch(d)) {
+            delete _judged[d.headerHash];
+            return;
+        }
+        OpenedLeaf[] storage leaves = _opened[id];
+        for (uint256 i; i < leaves.length; ++i) {
+            delete _leaves[_leafKey(d.headerHash, d.structHash, leaves[i].stepIndex, leaves[i].tokenIndex)];
         }
     }
 
@@ -321,12 +349,6 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         }
     }
 
-    function _releaseClaim(Dispute storage d) private returns (uint256 claim) {
-        claim = d.encumbered;
-        d.encumbered = 0;
-        vault.release(d.agentId, d.operator, claim);
-    }
-
     /// @dev Keeps the medians of the present round's votes, one for each leaf.
     function _findMedians(uint256 id, Dispute storage d) private returns (int32[] memory middles) {
         address[] memory jurors = _committees[id][d.round];
@@ -350,13 +372,23 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
     }
 
     /// @dev Which opened leaves deviate from the latest medians so far that they convict.
-    function _offLeaves(uint256 id, DisputeTerms memory terms) private view returns (bool[] memory off) {
+    function _offLeaves(uint256 id, Dispute storage d, DisputeTerms memory terms)
+        private
+        view
+        returns (bool[] memory off)
+    {
+        uint256 delta = _isBatch(d) ? terms.leafDelta : terms.grossDelta;
         OpenedLeaf[] storage leaves = _opened[id];
         off = new bool[](leaves.length);
         for (uint256 i; i < off.length; ++i) {
             Median memory m = _medians[id][i];
-            off[i] = m.isFar(leaves[i].committedLogprob, terms.grossDelta);
+            off[i] = m.isFar(leaves[i].committedLogprob, delta);
         }
+    }
+
+    /// @dev One leaf of an action, or as many of a batch as honest noise does not explain.
+    function _isGuilty(uint256 id, Dispute storage d, uint256 off) private view returns (bool) {
+        return _isBatch(d) ? off + _draws[id].missing >= _draws[id].threshold : off != 0;
     }
 
     function _countOff(bool[] memory off) private pure returns (uint256 count) {

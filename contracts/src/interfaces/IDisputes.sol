@@ -14,7 +14,9 @@ import {
     Ticket,
     TokenLeaf
 } from "../types/Records.sol";
+import { IBatchIntake } from "./IBatchIntake.sol";
 import {
+    BatchDraw,
     Demand,
     DemandState,
     Dispute,
@@ -409,6 +411,15 @@ interface IDisputeViews {
     /// @notice Wei taken so far for the fault(s) of an action.
     function settledOf(uint256 agentId, address operator, uint64 nonce) external view returns (uint256);
 
+    /// @notice The drawn positions of a batch dispute.
+    function leavesDrawn(uint256 id) external view returns (BatchDraw memory);
+
+    /// @notice The dispute that judges or judged the batch; 0 for none.
+    function judgedIn(bytes32 headerHash) external view returns (uint256 id);
+
+    /// @notice Wei held for random audits, besides what {IRewardPool-creditOf} holds.
+    function auditFund() external view returns (uint256);
+
     /// @notice Number of disputes so far; ids are 1 to it.
     function disputeCount() external view returns (uint256);
 
@@ -435,5 +446,6 @@ interface IDisputes is
     IJuryIntake,
     IJuryVoting,
     IJuryRuling,
+    IBatchIntake,
     IDisputeViews
 { }

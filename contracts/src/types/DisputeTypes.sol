@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import { ActionRecord, BatchHeader, RecordProof, StepLeaf, TokenLeaf } from "./Records.sol";
+
 /// @notice What an agent is accused of. New faults are appended.
 enum Fault {
     None,
@@ -18,7 +20,9 @@ enum Fault {
     Omission,
     /// A model call of what the manifest does not declare.
     UndeclaredModel,
-    DataWithheld
+    DataWithheld,
+    /// Leaves drawn across a batch that deviate more often than honest ones do.
+    BatchDrift
 }
 
 /// @notice Where a dispute stands. New states are appended.
@@ -37,7 +41,11 @@ enum State {
     /// The evidence was never shown; the bond was burned.
     Forfeited,
     /// A committee has ruled; anyone may appeal until `appealBy`, then the ruling is final.
-    Ruled
+    Ruled,
+    /// A batch, waiting for the block that fixes which leaves are judged.
+    Seeding,
+    /// The drawn leaves of a batch can be opened.
+    Opening
 }
 
 /// @notice The parameters a dispute runs under, fixed when it is committed.
@@ -66,7 +74,7 @@ struct DisputeTerms {
     /// Per 1e9.
     uint32 falseConvictionRate;
     uint16 kLeaves;
-    /// Share of batches that an asked-for audit takes.
+    /// Probability of an audit that was asked for.
     uint16 auditBps;
 }
 
@@ -118,6 +126,33 @@ struct OpenedLeaf {
     uint16 stepIndex;
     uint32 tokenIndex;
     int32 committedLogprob;
+}
+
+/// @notice The leaves drawn across a batch.
+struct BatchDraw {
+    bytes32 seed;
+    /// Bit i is set once position i was shown.
+    uint256 shown;
+    /// Positions where nothing can be replayed.
+    uint16 voids;
+    /// Positions that nobody showed in time: they count as deviating.
+    uint16 missing;
+    /// How many must deviate for a conviction.
+    uint16 threshold;
+}
+
+/// @notice What stands at a drawn position of a batch. Where the record or the step makes the position void, what
+/// follows is ignored.
+struct LeafOpening {
+    BatchHeader header;
+    ActionRecord record;
+    RecordProof recordProof;
+    /// Whether the position is past the action's last step: `stepProof` then shows the padding.
+    bool padding;
+    StepLeaf step;
+    bytes32[] stepProof;
+    TokenLeaf leaf;
+    bytes32[] tokenProof;
 }
 
 /// @notice What the committee of one tier ruled, and the appeal from it.

@@ -34,7 +34,7 @@ abstract contract Books is Test {
         actionLog = ActionLog(at[3]);
         disputes = Disputes(at[4]);
 
-        bytes4[] memory selectors = new bytes4[](30);
+        bytes4[] memory selectors = new bytes4[](32);
         selectors[0] = Handler.deposit.selector;
         selectors[1] = Handler.requestWithdraw.selector;
         selectors[2] = Handler.withdraw.selector;
@@ -66,6 +66,8 @@ abstract contract Books is Test {
         selectors[27] = Handler.answer.selector;
         selectors[28] = Handler.enforce.selector;
         selectors[29] = Handler.refundCharged.selector;
+        selectors[30] = Handler.judgeBatch.selector;
+        selectors[31] = Handler.starve.selector;
         targetContract(address(handler));
         targetSelector(FuzzSelector({ addr: address(handler), selectors: selectors }));
     }
@@ -112,11 +114,13 @@ abstract contract Books is Test {
             owed += d.bond;
             if (d.state != DemandState.Open) assertEq(d.bond + d.encumbered, 0, "nor does a decided demand");
         }
+        owed += disputes.auditFund();
         assertEq(token.balanceOf(address(disputes)), owed, "disputes hold what they owe");
     }
 
     function _isUndecided(State state) internal pure returns (bool) {
-        return state == State.Committed || state == State.Open || state == State.Drawn || state == State.Ruled;
+        return state == State.Committed || state == State.Open || state == State.Drawn || state == State.Ruled
+            || state == State.Seeding || state == State.Opening;
     }
 
     function _checkLog() internal view {
@@ -177,19 +181,25 @@ abstract contract Books is Test {
             assertEq(locked, 0, "no juror's stake is stuck");
         }
         assertEq(token.balanceOf(address(vault)), 0, "vault drained");
-        assertEq(token.balanceOf(address(disputes)), 0, "disputes drained");
+        assertEq(token.balanceOf(address(disputes)), disputes.auditFund(), "disputes drained");
         // what random audits are paid from is not anybody's to leave with
         assertEq(token.balanceOf(address(pool)), pool.creditOf(address(disputes)), "pool drained");
         assertEq(token.balanceOf(pool.escrowOf(agentId)), 0, "escrow drained");
     }
 
     function _end(uint256 id) private {
-        for (uint256 step; step < 8; ++step) {
+        for (uint256 step; step < 10; ++step) {
             Dispute memory d = disputes.dispute(id);
             if (!_isUndecided(d.state)) break;
             if (d.state == State.Open) {
                 if (block.number <= d.drawBlock) vm.roll(d.drawBlock + 1);
                 disputes.draw(id);
+            } else if (d.state == State.Seeding) {
+                if (block.number <= d.drawBlock) vm.roll(d.drawBlock + 1);
+                disputes.drawLeaves(id);
+            } else if (d.state == State.Opening) {
+                handler.openAll(id, 0);
+                disputes.closeLeaves(id);
             } else {
                 uint256 deadline = d.state == State.Committed
                     ? d.evidenceBy
@@ -276,6 +286,8 @@ contract HostileInvariants is Books {
 
     /// @dev The invariants are worth what the handlers reach.
     function test_handlersReachEveryOutcome() public {
+        handler.commitChallenge(0, 0, 3);
+        handler.resolve(2); // of those that were never shown
         for (uint256 seed; seed < 40; ++seed) {
             uint256 dice = uint256(keccak256(abi.encode(seed)));
             try handler.anchor(dice, dice) { } catch { }
@@ -283,6 +295,8 @@ contract HostileInvariants is Books {
             try handler.joinChallenge(dice, uint32(dice >> 8)) { } catch { }
             try handler.resolve(dice) { } catch { }
             try handler.appealTwice(dice, dice) { } catch { }
+            try handler.judgeBatch(dice, dice) { } catch { }
+            if (dice % 4 == 0) handler.starve(dice);
             try handler.resolve(dice) { } catch { }
         }
         assertGt(handler.reached(State.Convicted), 0, "convicted");
@@ -293,6 +307,7 @@ contract HostileInvariants is Books {
         assertGt(handler.joined(), 0, "joined");
         assertGt(handler.appealed(1), 0, "appealed");
         assertGt(handler.appealed(2), 0, "appealed twice");
+        assertGt(handler.batchesJudged(), 0, "batches judged");
         _checkVault();
         _checkDisputes();
         _checkLog();

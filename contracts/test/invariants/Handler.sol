@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import { Param } from "src/types/Param.sol";
+import { LeafOpening, OpenedLeaf } from "src/types/DisputeTypes.sol";
 import { Records } from "src/libraries/Records.sol";
 import { DemandState, Dispute, State } from "src/types/DisputeTypes.sol";
 import {
@@ -36,6 +38,7 @@ contract Handler is Case {
     mapping(State => uint256) public reached;
     mapping(uint8 tier => uint256) public appealed;
     uint256 public joined;
+    uint256 public batchesJudged;
 
     uint256 public enforced;
     uint256 public answered;
@@ -44,7 +47,8 @@ contract Handler is Case {
     mapping(uint256 id => uint256 batch) private _batchOf;
     mapping(uint256 id => uint256 index) private _recordOf;
     mapping(uint256 id => uint32) private _tokenOf;
-    mapping(uint256 id => mapping(address juror => int32)) private _voteOf;
+    /// @dev What a lying juror says of every leaf; 0 for an honest one.
+    mapping(uint256 id => mapping(address juror => int32)) private _lieOf;
     uint256 private _payments;
 
     constructor(bool hostile_) {
@@ -59,6 +63,16 @@ contract Handler is Case {
         }
         vm.roll(block.number + 1);
         operators = [operator, stranger];
+        vm.startPrank(governor);
+        parameters.set(Param.KLeaves, 32);
+        parameters.set(Param.AuditRate, 5000);
+        vm.stopPrank();
+        (address[] memory accounts, uint256[] memory amounts) = (new address[](1), new uint256[](1));
+        (accounts[0], amounts[0]) = (address(disputes), 50 ether);
+        vm.startPrank(challenger);
+        token.approve(address(pool), 50 ether);
+        pool.credit(accounts, amounts);
+        vm.stopPrank();
         deposited[operator] = STAKE;
         _batches.push();
         Batch storage b = _batches[0];
@@ -246,14 +260,13 @@ contract Handler is Case {
     }
 
     function commitVotesOf(uint256 id, uint256 seed) private {
-        int32 truth = disputes.leavesOf(id)[0].committedLogprob;
         address[] memory members = disputes.committee(id);
         for (uint256 i; i < members.length; ++i) {
             uint256 dice = uint256(keccak256(abi.encode(seed, i)));
             if (dice % 7 == 0) continue;
-            int32 vote = hostile && dice % 2 == 0 ? -int32(uint32(dice % 1_000_000)) : truth - 7;
-            _voteOf[id][members[i]] = vote;
-            _commitVote(id, members[i], vote, -80_000);
+            _lieOf[id][members[i]] =
+                hostile && dice % 2 == 0 ? -int32(uint32(1 + dice % 1_000_000)) : int32(0);
+            _commitVote(id, members[i], _votesOf(id, members[i]), -80_000);
         }
     }
 
@@ -273,7 +286,81 @@ contract Handler is Case {
     }
 
     function revealOne(uint256 id, address juror) external {
-        _revealVote(id, juror, _voteOf[id][juror], -80_000);
+        _revealVote(id, juror, _votesOf(id, juror), -80_000);
+    }
+
+    function _votesOf(uint256 id, address juror) private view returns (int32[] memory votes) {
+        OpenedLeaf[] memory opened = disputes.leavesOf(id);
+        int32 lie = _lieOf[id][juror];
+        votes = new int32[](opened.length);
+        for (uint256 i; i < votes.length; ++i) {
+            votes[i] = lie == 0 ? opened[i].committedLogprob - 7 : lie;
+        }
+    }
+
+    /// @dev Two committees that do not vote.
+    function starve(uint256 which) external {
+        uint256 id = _pick(which, State.Open);
+        if (id == 0) return;
+        uint256 at = disputes.dispute(id).drawBlock;
+        if (block.number <= at) vm.roll(at + 1);
+        disputes.draw(id);
+        for (uint256 i; i < 2 && disputes.dispute(id).state == State.Drawn; ++i) {
+            _waitFor(disputes.dispute(id).revealBy + 1);
+            disputes.resolve(id);
+            ++reached[disputes.dispute(id).state];
+            if (disputes.dispute(id).state == State.Open) _draw(id);
+        }
+    }
+
+    /// @dev A batch accused or audited, its leaves opened as its operator is, abandoned at a random stage.
+    function judgeBatch(uint256 which, uint256 seed) external {
+        which %= _batches.length;
+        BatchHeader memory h = _batches[which].header;
+        bool audit = seed % 3 == 0;
+        vm.prank(contributor);
+        uint256 id = audit ? disputes.requestAudit(h) : disputes.challengeBatch(h);
+        _batchOf[id] = which;
+        if (seed % 7 == 0) return;
+        vm.roll(disputes.dispute(id).drawBlock + 1);
+        disputes.drawLeaves(id);
+        if (disputes.dispute(id).state != State.Opening) return;
+        // an honest operator opens all it can
+        openAll(id, hostile ? seed % 5 : 0);
+        if (hostile && seed % 5 != 0) _waitFor(disputes.dispute(id).evidenceBy + 1);
+        disputes.closeLeaves(id);
+        ++batchesJudged;
+        if (disputes.dispute(id).state == State.Open && seed % 2 == 0) {
+            _draw(id);
+            commitVotesOf(id, seed);
+            revealVotesOf(id, seed);
+            resolveOne(id);
+        }
+    }
+
+    /// @dev Every position but some.
+    function openAll(uint256 id, uint256 skip) public {
+        bytes32 seed = disputes.leavesDrawn(id).seed;
+        uint256 count = disputes.termsOf(id).kLeaves;
+        for (uint256 position = skip; position < count; ++position) {
+            if (disputes.leavesDrawn(id).shown >> position & 1 == 0) _openLeaf(id, seed, position);
+        }
+    }
+
+    function _openLeaf(uint256 id, bytes32 seed, uint256 position) private {
+        Batch storage b = _batches[_batchOf[id]];
+        uint256 index = uint256(keccak256(abi.encode(seed, position, "record"))) % b.records.length;
+        LeafOpening memory o;
+        o.header = b.header;
+        o.record = b.records[index];
+        o.recordProof = Trees.recordProof(b.records, index);
+        index = uint256(keccak256(abi.encode(seed, position, "step"))) % 2;
+        o.step = index == 0 ? step : toolStep;
+        o.stepProof = Trees.proof(_stepLeaves(), index);
+        index = uint256(keccak256(abi.encode(seed, position, "token"))) % TOKENS;
+        o.leaf = leaves[index];
+        o.tokenProof = Trees.proof(_tokenLeaves(), index);
+        disputes.openLeaf(id, position, o);
     }
 
     function resolve(uint256 which) public {

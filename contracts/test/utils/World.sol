@@ -10,6 +10,7 @@ import { DatanetCuration } from "src/DatanetCuration.sol";
 import { DelegationPool } from "src/DelegationPool.sol";
 import { Directory } from "src/Directory.sol";
 import { Disputes } from "src/Disputes.sol";
+import { DisputeBatches } from "src/disputes/DisputeBatches.sol";
 import { DisputeDemands } from "src/disputes/DisputeDemands.sol";
 import { DisputeIntake } from "src/disputes/DisputeIntake.sol";
 import { DisputeProofs } from "src/disputes/DisputeProofs.sol";
@@ -102,8 +103,8 @@ abstract contract World is Test {
         governor = vm.computeCreateAddress(founder, 0);
         uint256 n = vm.getNonce(address(this));
         address logAt = vm.computeCreateAddress(address(this), n + 6);
-        address disputesAt = vm.computeCreateAddress(address(this), n + 13);
-        address delegationsAt = vm.computeCreateAddress(address(this), n + 19);
+        address disputesAt = vm.computeCreateAddress(address(this), n + 14);
+        address delegationsAt = vm.computeCreateAddress(address(this), n + 20);
         token = new OpenToken();
         parameters = new Parameters(governor);
         agents = new AgentRegistry(IAgentObserver(logAt));
@@ -115,7 +116,7 @@ abstract contract World is Test {
             token, parameters, IActionLog(logAt), treasury, disputesAt, IDelegationPool(delegationsAt)
         );
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
-        _deployDisputes(vm.computeCreateAddress(address(this), n + 14));
+        _deployDisputes(vm.computeCreateAddress(address(this), n + 15));
         validations = new ValidationRegistry(agents, address(disputes));
         market = new LicenseMarket(token, parameters, assets, treasury);
         reputation = new ReputationRegistry(agents);
@@ -142,8 +143,21 @@ abstract contract World is Test {
                 token, parameters, vault, actionLog, pool, assets, IValidationRegistry(validationsAt)
             )
         );
+        address batches =
+            address(new DisputeBatches(token, parameters, vault, actionLog, pool, assets, randomness));
         disputes = new Disputes(
-            token, parameters, vault, actionLog, pool, assets, proofs, demands, intake, votes, rulings
+            token,
+            parameters,
+            vault,
+            actionLog,
+            pool,
+            assets,
+            proofs,
+            demands,
+            intake,
+            votes,
+            rulings,
+            batches
         );
     }
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from ..contracts import reviewed
 from ..errors import UserError
 from ._agents import WalletConsent
-from ._cli_options import AgentId, As, DryRun, Json, acting, console, document_at
 from ._connect import Connection
+from .commands import AgentId, As, DryRun, Json, acting, console, document_at
 
 __all__ = ["agent"]
 

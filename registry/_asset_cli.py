@@ -13,8 +13,8 @@ from ..contracts import parse_open, reviewed, show_open
 from ..errors import UserError
 from ._assets import Asset, AssetKind
 from ._cid import normalise_cid
-from ._cli_options import As, AssetId, DryRun, Json, acting, console, when
 from ._connect import Connection
+from .commands import As, AssetId, DryRun, Json, acting, console, when
 
 __all__ = ["asset"]
 

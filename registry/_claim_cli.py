@@ -9,8 +9,8 @@ from rich.table import Table
 
 from ..contracts import reviewed
 from ._claims import claim_due, dues
-from ._cli_options import As, DryRun, Json, acting, console, when
 from ._connect import Connection
+from .commands import As, DryRun, Json, acting, console, when
 
 __all__ = ["claim"]
 

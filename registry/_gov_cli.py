@@ -11,10 +11,10 @@ from rich.table import Table
 
 from ..contracts import adopt, parse_open, reviewed, updates
 from ..errors import UserError
-from ._cli_options import As, DryRun, Json, acting, console, when
 from ._connect import Connection
 from ._governance import Governance, Proposal, ProposalState, Standing, Support
 from ._proposals import Call, parse_parameter
+from .commands import As, DryRun, Json, acting, console, when
 
 __all__ = ["gov"]
 

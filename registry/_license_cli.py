@@ -12,9 +12,9 @@ from rich.table import Table
 from ..contracts import parse_open, reviewed, show_open
 from ..errors import UserError
 from ._cid import cid_from_digest, digest_of
-from ._cli_options import As, AssetId, DryRun, Json, account_at, acting, console, seconds, when
 from ._connect import Connection
 from ._licences import Licence, Offer
+from .commands import As, AssetId, DryRun, Json, account_at, acting, console, seconds, when
 
 __all__ = ["license"]
 

@@ -12,10 +12,10 @@ from rich.table import Table
 from ..contracts import reviewed
 from ..errors import UserError
 from ._agent_cli import agent
-from ._cli_options import AgentId, As, DryRun, Json, acting, console, document_at
 from ._connect import Connection
 from ._reputation import Feedback, summarise
 from ._validations import Validation
+from .commands import AgentId, As, DryRun, Json, acting, console, document_at
 
 __all__ = ["agent"]
 

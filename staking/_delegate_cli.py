@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..contracts import Review, parse_open, reviewed, show_open
 from ..registry import Ledger
-from ..registry._cli_options import AgentId, Amount, As, DryRun, Json, account_at, acting, console, when
+from ..registry.commands import AgentId, Amount, As, DryRun, Json, account_at, acting, console, when
 from . import _delegation as pools
 
 __all__ = ["delegate"]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..contracts import reviewed
-from ..registry._cli_options import AgentId, As, DryRun, Json, acting
+from ..registry.commands import AgentId, As, DryRun, Json, acting
 
 __all__ = ["add_to"]
 

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from ..contracts import parse_open, reviewed
 from ..registry import Connection
-from ..registry._cli_options import AgentId, Amount, As, DryRun, Json, acting, console, when
+from ..registry.commands import AgentId, Amount, As, DryRun, Json, acting, console, when
 
 __all__ = ["jury", "stake"]
 

@@ -1,4 +1,4 @@
-"""What the commands of this folder share: options, and who acts."""
+"""What commands share: options, who acts, and how amounts, accounts and times are written."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ..contracts import Signer
-from ..errors import UserError
-from ._connect import Connection
-from .store import ContentStore, LocalStore
+from ...contracts import Signer
+from ...errors import UserError
+from .._connect import Connection
+from ..store import ContentStore, LocalStore
 
 __all__ = [
     "AgentId",

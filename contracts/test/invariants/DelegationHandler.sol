@@ -260,7 +260,9 @@ contract DelegationHandler is World {
         if (d.pending != 0) delegations.cancelDelegation(agentId, to);
         (DelegationExit[] memory waiting,) = delegations.delegationExitsOf(agentId, to, who);
         if (waiting.length != 0) {
-            vm.warp(waiting[waiting.length - 1].readyAt);
+            uint256 readyAt = waiting[waiting.length - 1].readyAt;
+            // never back in time: what is active stays active
+            if (block.timestamp < readyAt) vm.warp(readyAt);
             delegations.withdrawDelegation(agentId, to);
         }
         if (d.shares != 0) {

@@ -54,5 +54,5 @@ bench: setup ## figures of this machine into benchmarks/results.md
 
 .PHONY: clean
 clean: ## remove everything that setup, demo and tests made
-	@rm -rf .venv .openledger dist contracts/node_modules contracts/out contracts/cache contracts/.tools tests/ipfs/node_modules
+	@rm -rf .venv .openledger dist contracts/node_modules contracts/out contracts/cache tests/ipfs/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

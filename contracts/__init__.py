@@ -14,6 +14,7 @@ from ._reverts import decode_revert
 from ._review import Review, reviewed
 from ._sending import Receipt
 from ._signing import Authorization, Signer, load_signer, sign_authorization, sign_permit, token_domain
+from ._simulate import refusal, simulated_block
 
 __all__ = [
     "CONTRACTS",
@@ -41,11 +42,13 @@ __all__ = [
     "load_contracts",
     "load_signer",
     "parse_open",
+    "refusal",
     "reviewed",
     "share_allocations",
     "show_open",
     "sign_authorization",
     "sign_permit",
+    "simulated_block",
     "token_domain",
     "updates",
 ]

@@ -13,7 +13,7 @@ from ._sending import Receipt
 if TYPE_CHECKING:
     from ._chain import Chain
 
-__all__ = ["Trial", "simulate"]
+__all__ = ["Trial", "refusal", "simulate", "simulated_block"]
 
 _UNKNOWN_METHOD = -32601
 
@@ -42,26 +42,38 @@ def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:
         }
         for trial in trials
     ]
-    answer = chain.w3.provider.make_request(
-        "eth_simulateV1",  # type: ignore[arg-type]
-        [{"blockStateCalls": [{"calls": calls}], "validation": False}, "latest"],
-    )
-    if "error" in answer:
-        if answer["error"].get("code") == _UNKNOWN_METHOD:
-            return _single(chain, trials)
-        raise ChainError("The node could not simulate the calls", why=str(answer["error"]))
-    block = answer["result"][0]
+    block = simulated_block(chain, calls)
+    if block is None:
+        return _single(chain, trials)
     made, last = block["calls"][-1], trials[-1]
-    if int(made["status"], 16) != 1:
-        data = made["returnData"] if len(made["returnData"]) > 2 else _data(made)
-        reason = decode_revert(bytes.fromhex(data[2:]))
+    reason = refusal(made)
+    if reason is not None:
         raise ChainError(f"{name_of(last.call)} was refused", why=reason, revert=reason)
     return Receipt("", int(block["number"], 16), int(made["gasUsed"], 16), _raw(chain, made))
 
 
-def _data(made: dict[str, Any]) -> str:
-    data = (made.get("error") or {}).get("data")
-    return data if isinstance(data, str) and data.startswith("0x") else "0x"
+def simulated_block(chain: Chain, calls: Sequence[dict[str, str]]) -> dict[str, Any] | None:
+    """The block that would hold ``calls`` (``from``, ``to``, ``value``, ``input``; all 0x…), one after another, by
+    ``eth_simulateV1``; None from a node without that method. Raises ``ChainError`` when the node cannot."""
+    # in a block after the latest, so that what is due a second from now is due
+    block = {"blockOverrides": {"time": hex(chain.now() + 1)}, "calls": list(calls)}
+    asked = [{"blockStateCalls": [block], "validation": False}, "latest"]
+    # web3 types the methods it knows; this one is newer
+    answer = chain.w3.provider.make_request("eth_simulateV1", asked)  # type: ignore[arg-type]
+    if "error" in answer:
+        if answer["error"].get("code") == _UNKNOWN_METHOD:
+            return None
+        raise ChainError("The node could not simulate the calls", why=str(answer["error"]))
+    found: dict[str, Any] = answer["result"][-1]
+    return found
+
+
+def refusal(made: dict[str, Any]) -> str | None:
+    """Why one call of a simulated block was refused, decoded; None if it was not."""
+    if int(made["status"], 16) == 1:
+        return None
+    data = made["returnData"] if len(made["returnData"]) > 2 else (made.get("error") or {}).get("data")
+    return decode_revert(bytes.fromhex(str(data or "0x").removeprefix("0x")))
 
 
 def _raw(chain: Chain, made: dict[str, Any]) -> Any:

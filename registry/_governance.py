@@ -255,7 +255,7 @@ class Governance:
         Raises ``ChainError`` with the decoded ``revert`` of the first that fails: executing such a proposal
         reverts as a whole, unless the state changes before.
         """
-        from ..contracts import decode_revert
+        from ..contracts import refusal, simulated_block
 
         timelock = self._contracts.timelock.address
         asked = [
@@ -267,24 +267,17 @@ class Governance:
             }
             for call in calls
         ]
-        # in one block after the latest, so that later calls see what earlier ones did
-        block = {"blockOverrides": {"time": hex(self._chain.now() + 1)}, "calls": asked}
-        answer: Any = self._chain.w3.provider.make_request(
-            "eth_simulateV1",  # type: ignore[arg-type]
-            [{"blockStateCalls": [block], "validation": False}, "latest"],
-        )
-        if "error" in answer:
+        block = simulated_block(self._chain, asked)
+        if block is None:
             raise ChainError(
                 "The proposal could not be simulated",
-                why=str(answer["error"]),
-                fix="use a node that offers eth_simulateV1, or propose without simulation",
+                why="the node does not know eth_simulateV1",
+                fix="use a node that offers it, or propose without simulation",
             )
-        for call, result in zip(calls, answer["result"][-1]["calls"], strict=True):
-            if int(result["status"], 16) == 1:
+        for call, result in zip(calls, block["calls"], strict=True):
+            revert = refusal(result)
+            if revert is None:
                 continue
-            error = result.get("error") or {}
-            data = error.get("data") or result.get("returnData") or "0x"
-            revert = decode_revert(bytes.fromhex(str(data).removeprefix("0x")))
             says = self.explain([call])[0]
             raise ChainError(
                 f"The proposal would fail when executed: {says}",

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..errors import ChallengeError, UserError
 from ..registry import Connection
+from ..registry.commands import As, DryRun, Json, console
 from . import _dispute_cli as dispute_cli
 from ._delegate_cli import delegate
 from ._finding import Demand, Finding
@@ -20,16 +20,7 @@ from ._stake_cli import jury, stake
 
 __all__ = ["add_to"]
 
-console = Console(highlight=False, soft_wrap=True)
-
 Cid = Annotated[str, typer.Argument(help="CID of an action's record, as printed in its receipt")]
-As = Annotated[
-    int | None, typer.Option("--as", min=0, max=19, help="act as this account of the embedded devnet")
-]
-
-
-Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="simulate, and send nothing")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,14 +37,8 @@ def add_to(app: typer.Typer) -> None:
 def connected(account: int | None = None) -> Iterator[tuple[Connection, Any]]:
     """A connection and the ledger of whoever acts."""
     with Connection.open() as connection:
-        if account is None:
-            yield connection, connection.ledger
-            return
-        if connection.devnet is None:
-            raise UserError(
-                "--as works on the embedded devnet only", fix="set OPENLEDGER_PRIVATE_KEY instead"
-            )
-        yield connection, connection.as_(connection.devnet.accounts[account])
+        ledger = connection.ledger if account is None else connection.as_(connection.signer_for(account))
+        yield connection, ledger
 
 
 def verify(cid: Cid) -> None:

@@ -7,6 +7,7 @@ import itertools
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -82,6 +83,7 @@ class Loop:
         self._base, self._queue = base, queueing
         self._inbox: queue.SimpleQueue[Job | Callable[[], None] | None] = queue.SimpleQueue()
         self._jobs: dict[str, Job] = {}
+        self._counts: Counter[str] = Counter()  # of them, by adapter
         self._ids = itertools.count()
         self._salt = 0
         self._lock = threading.Lock()
@@ -141,15 +143,17 @@ class Loop:
             if self._closed:
                 raise _closed()
             wait = self._schedule.backlog / self.rate
-            if len(self._jobs) - self._schedule.running >= self._queue.max_waiting:
-                raise _overloaded(f"{len(self._jobs)} requests wait", wait)
-            if self._schedule.count(job.line) >= max(1, self._queue.max_waiting // 2):
-                raise _overloaded(f"{self._schedule.count(job.line)} requests wait for this adapter", wait)
+            most, places = self._queue.max_waiting, self.facts.max_num_seqs
+            if len(self._jobs) >= most + places:
+                raise _overloaded(f"{len(self._jobs)} requests are under way", wait)
+            if self._counts[job.line] >= most // 2 + places:
+                raise _overloaded(f"{self._counts[job.line]} requests of this adapter are under way", wait)
             if deadline is not None and wait > deadline:
                 raise _overloaded(
                     f"a request waits for {wait:.1f} s, this one for at most {deadline:g} s", wait
                 )
             self._jobs[job.id] = job
+            self._counts[job.line] += 1
             self._inbox.put(job)
         return job.future
 
@@ -259,7 +263,7 @@ class Loop:
 
     def _take(self, job: Job) -> None:
         if job.future.cancelled():
-            self._jobs.pop(job.id, None)
+            self._gone(job)
             return
         job.steps = (self.steps, 0)
         here = not job.line or job.line in self.memory
@@ -331,7 +335,7 @@ class Loop:
 
     def _drop(self, job: Job) -> None:
         """It was cancelled."""
-        self._jobs.pop(job.id, None)
+        self._gone(job)
         if self._running.pop(job.id, None) is not None:
             self._llm.abort_request([job.id])
             self._ended(job)
@@ -339,8 +343,15 @@ class Loop:
         else:
             self._forget(job)
 
+    def _gone(self, job: Job) -> None:
+        with self._lock:
+            if self._jobs.pop(job.id, None) is not None:
+                self._counts[job.line] -= 1
+                if not self._counts[job.line]:
+                    del self._counts[job.line]
+
     def _settle(self, job: Job, outcome: Any) -> None:
-        self._jobs.pop(job.id, None)
+        self._gone(job)
         if not job.future.set_running_or_notify_cancel():
             return
         if isinstance(outcome, Exception):

@@ -69,7 +69,8 @@ class Parsed(LoRAModel):  # type: ignore[misc]
 def _read(path: Path, dtype: torch.dtype) -> tuple[dict[str, torch.Tensor], int]:
     with safe_open(path, framework="pt") as file:
         shapes = {name: file.get_slice(name).get_shape() for name in sorted(file.keys())}
-        memory = sum(map(prod, shapes.values())) * dtype.itemsize
+        pages = -(-sum(map(prod, shapes.values())) * dtype.itemsize // mmap.PAGESIZE)
+        memory = pages * mmap.PAGESIZE
         flat = torch.frombuffer(mmap.mmap(-1, memory), dtype=dtype)
         tensors: dict[str, torch.Tensor] = {}
         at = 0

@@ -102,7 +102,8 @@ class Queue:
     """How requests wait for an engine."""
 
     max_waiting: int = 4096
-    """Requests that may wait; half as many for one adapter. More are refused with ``OverloadedError``."""
+    """Requests that may wait beside a full batch; of one adapter half as many. More are refused with
+    ``OverloadedError``."""
     patience: int = 32
     """Engine steps an adapter waits for a slot before another has to give up its own."""
 

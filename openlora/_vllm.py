@@ -292,7 +292,7 @@ def reason(error: BaseException) -> str:
 
 
 def lora_request(cid: str, number: int, directory: Path | None = None) -> Any:
-    """vLLM keys its prefix cache on the name alone (vllm-project/vllm#30931): it is the CID."""
+    """vLLM keys its prefix cache on name and path (vllm-project/vllm#30931), not on content: the name is the CID."""
     from vllm.lora.request import LoRARequest
 
     return LoRARequest(lora_name=cid, lora_int_id=number, lora_path=str(directory or cid))

@@ -180,7 +180,7 @@ def test_no_step_asks_how_many_adapters_are_cached(
 def test_a_thousand_loads_and_evictions_leave_memory_as_it_was(
     engine: Engine, tiny: Tiny, hot: list[AdapterRef]
 ) -> None:
-    # 0.4 MB each, ten at most in memory: were evicted ones kept, this would take 400 MB.
+    # 0.5 MB each, eight at most in memory: were evicted ones kept, this would take 500 MB.
     everything = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     new = [tiny.publish(number, rank=64, modules=everything) for number in range(1100, 1120)]
     process, residents = psutil.Process(), engine._loop.memory.residents

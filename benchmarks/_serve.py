@@ -1,0 +1,179 @@
+"""One system under the same work: ``python -m benchmarks._serve`` with a JSON description, figures as JSON.
+
+Systems: ``openlora``, ``vllm`` (plain, with its options given), ``peft``. Each runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROMPT, OUTPUT = 16, 16
+
+
+@dataclass(frozen=True)
+class Work:
+    """Which adapter each request asks for; all are asked at once, ``concurrency`` at a time for peft's one."""
+
+    base: str
+    adapters: tuple[str, ...]
+    requests: tuple[int, ...]
+
+
+def prompt(at: int) -> list[int]:
+    return [3 + (at * 31 + place * 7) % 900 for place in range(PROMPT)]
+
+
+def figures(began: float, cpu: float, first: list[float], requests: int) -> dict[str, Any]:
+    import psutil
+
+    wall, used = time.perf_counter() - began, time.process_time() - cpu
+    ordered = sorted(first)
+    return {
+        "tokens_per_second": requests * OUTPUT / wall,
+        "tokens_per_cpu_second": requests * OUTPUT / used,
+        "ttft_p50": ordered[len(ordered) // 2],
+        "ttft_p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+        "rss_mib": psutil.Process().memory_info().rss / 2**20,
+    }
+
+
+def vllm(work: Work, options: dict[str, Any]) -> dict[str, Any]:
+    from vllm import EngineArgs, LLMEngine, SamplingParams
+    from vllm.lora.request import LoRARequest
+
+    llm = LLMEngine.from_engine_args(
+        EngineArgs(
+            model=work.base,
+            enable_lora=True,
+            dtype="float32",
+            enforce_eager=True,
+            distributed_executor_backend="uni",
+            kv_cache_memory_bytes=128 << 20,
+            block_size=32,
+            max_num_seqs=64,
+            max_num_batched_tokens=1024,
+            skip_tokenizer_init=True,
+            disable_log_stats=True,
+            use_tqdm_on_load=False,
+            **options,
+        ),
+        enable_multiprocessing=False,
+    )
+    loras = [LoRARequest(f"{at}", at + 1, path) for at, path in enumerate(work.adapters)]
+    params = SamplingParams(temperature=0.0, max_tokens=OUTPUT, ignore_eos=True, detokenize=False)
+
+    def run(requests: tuple[int, ...]) -> list[float]:
+        began, first = time.perf_counter(), {}
+        for at, which in enumerate(requests):
+            llm.add_request(str(at), {"prompt_token_ids": prompt(at)}, params, lora_request=loras[which])
+        while llm.has_unfinished_requests():
+            for output in llm.step():
+                first.setdefault(output.request_id, time.perf_counter() - began)
+        return list(first.values())
+
+    run(tuple(dict.fromkeys(work.requests)))
+    began, cpu = time.perf_counter(), time.process_time()
+    return figures(began, cpu, run(work.requests), len(work.requests))
+
+
+def openlora(work: Work, options: dict[str, Any]) -> dict[str, Any]:
+    import tempfile
+
+    from openledger.openlora import (
+        AdapterRef,
+        AdapterStore,
+        AssetRef,
+        Engine,
+        GenerationRequest,
+        Sampling,
+    )
+    from openledger.registry import LocalStore
+
+    @dataclass(frozen=True)
+    class Entry:
+        cid: str
+        kind: int = 3
+        revoked: bool = False
+        parents: tuple[int, ...] = (1,)
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        content = LocalStore(Path(folder) / "content")
+        refs = [AdapterRef(at + 2, content.add_path(Path(path))) for at, path in enumerate(work.adapters)]
+        entries = {ref.asset_id: Entry(ref.cid) for ref in refs}
+        store = AdapterStore(content, entries.__getitem__, Path(folder) / "adapters", ttl=3600)
+        engine = Engine(work.base, base_asset=AssetRef(1, "base"), adapters=store, engine=options)
+
+        def run(requests: tuple[int, ...]) -> list[float]:
+            asked = [
+                GenerationRequest(
+                    tuple(prompt(at)), refs[which], Sampling(max_tokens=OUTPUT, stop_token_ids=()), bytes(32)
+                )
+                for at, which in enumerate(requests)
+            ]
+            made = engine.generate_many(asked)
+            # The engine gives whole outputs; a first token comes a step after it began.
+            return [one.timings.queued + one.timings.running / OUTPUT for one in made]
+
+        began, cpu = time.perf_counter(), time.process_time()
+        run(tuple(dict.fromkeys(work.requests)))
+        cold = figures(began, cpu, [0.0], len(dict.fromkeys(work.requests)))
+        began, cpu = time.perf_counter(), time.process_time()
+        found = figures(began, cpu, run(work.requests), len(work.requests))
+        found["cold_tokens_per_cpu_second"] = cold["tokens_per_cpu_second"]
+        found["adapter_bytes"] = engine.stats().adapter_bytes
+        found["slots"] = engine.stats().slots
+        engine.close()
+        return found
+
+
+def peft(work: Work, options: dict[str, Any]) -> dict[str, Any]:
+    """One adapter at a time, the requests of each together: what switching adapters allows."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    torch.set_num_threads(1)
+    used = list(dict.fromkeys(work.requests))
+    model: Any = AutoModelForCausalLM.from_pretrained(work.base, dtype=torch.float32)
+    model = PeftModel.from_pretrained(model, work.adapters[used[0]], adapter_name=str(used[0]))
+    for which in used[1:]:
+        model.load_adapter(work.adapters[which], adapter_name=str(which))
+    model.eval()
+    began, cpu, first = time.perf_counter(), time.process_time(), []
+    for which in used:
+        model.set_adapter(str(which))
+        mine = [at for at, other in enumerate(work.requests) if other == which]
+        tokens = torch.tensor([prompt(at) for at in mine])
+        asked = time.perf_counter()
+        with torch.no_grad():
+            model.generate(
+                tokens,
+                attention_mask=torch.ones_like(tokens),
+                max_new_tokens=OUTPUT,
+                min_new_tokens=OUTPUT,
+                do_sample=False,
+                pad_token_id=0,
+            )
+        first += [asked - began + (time.perf_counter() - asked) / OUTPUT] * len(mine)
+    return figures(began, cpu, first, len(work.requests))
+
+
+if __name__ == "__main__":
+    os.environ |= {
+        "OMP_NUM_THREADS": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    asked = json.loads(sys.stdin.read())
+    work = Work(asked["base"], tuple(asked["adapters"]), tuple(asked["requests"]))
+    system = {"vllm": vllm, "openlora": openlora, "peft": peft}[asked["system"]]
+    print(json.dumps(system(work, asked["options"])))

@@ -1,0 +1,192 @@
+"""Many adapters on one engine: openlora against plain vLLM (its defaults, and tuned by hand) and PEFT.
+
+The same requests, all asked at once, 16 tokens of prompt and of output; systems one after another, each in its own
+process, ``--repeats`` times in turn. On a shared machine look at tokens per CPU second. Ray Serve LLM is not among
+the peers: it serves through vLLM's API server, whose dependencies the CPU build leaves out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from safetensors.numpy import save_file
+
+from benchmarks._report import machine, write_section
+
+console = Console(highlight=False)
+
+SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "openlora": ("openlora", {}),
+    "vLLM, defaults": ("vllm", {}),
+    "vLLM, max_loras 64": ("vllm", {"max_loras": 64}),
+    "PEFT, switching": ("peft", {}),
+}
+
+
+def make_base(path: Path, hidden: int, layers: int) -> Path:
+    """A random Llama of 1.9 M (4 × 192) or 80 M (6 × 1024) parameters: speed does not depend on what it learnt."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=1024,
+            hidden_size=hidden,
+            intermediate_size=hidden * 8 // 3 // 8 * 8,
+            num_hidden_layers=layers,
+            num_attention_heads=hidden // 32,
+            num_key_value_heads=hidden // 64,
+            max_position_embeddings=256,
+            tie_word_embeddings=True,
+        )
+    ).save_pretrained(path)
+    return path
+
+
+def make_adapter(path: Path, base: Path, seed: int, rank: int) -> Path:
+    config = json.loads((base / "config.json").read_text())
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    kv = hidden * config["num_key_value_heads"] // config["num_attention_heads"]
+    shapes = {
+        "self_attn.q_proj": (hidden, hidden),
+        "self_attn.k_proj": (hidden, kv),
+        "self_attn.v_proj": (hidden, kv),
+        "self_attn.o_proj": (hidden, hidden),
+        "mlp.gate_proj": (hidden, inner),
+        "mlp.up_proj": (hidden, inner),
+        "mlp.down_proj": (inner, hidden),
+    }
+    draw, tensors = np.random.default_rng(seed), {}
+    for block in range(config["num_hidden_layers"]):
+        for name, (inputs, outputs) in shapes.items():
+            layer = f"base_model.model.model.layers.{block}.{name}"
+            tensors[f"{layer}.lora_A.weight"] = draw.normal(0, 0.02, (rank, inputs)).astype(np.float32)
+            tensors[f"{layer}.lora_B.weight"] = draw.normal(0, 0.02, (outputs, rank)).astype(np.float32)
+    path.mkdir()
+    save_file(tensors, path / "adapter_model.safetensors", metadata={"format": "pt"})
+    settings = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": "base",
+        "r": rank,
+        "lora_alpha": 2 * rank,
+        "target_modules": [name.rpartition(".")[2] for name in shapes],
+        "bias": "none",
+    }
+    (path / "adapter_config.json").write_text(json.dumps(settings))
+    return path
+
+
+def requests(mix: str, adapters: int, count: int) -> list[int]:
+    draw = random.Random(1)
+    if mix == "uniform":
+        made = [at % adapters for at in range(count)]
+        draw.shuffle(made)
+        return made
+    return draw.choices(range(adapters), [1 / (at + 1) for at in range(adapters)], k=count)
+
+
+def measure(system: str, base: Path, adapters: list[Path], asked: list[int], rank: int) -> dict[str, float]:
+    kind, options = SYSTEMS[system]
+    if kind != "peft":
+        options = {"max_lora_rank": next(size for size in (8, 16, 32, 64) if size >= rank)} | options
+    if kind == "vllm":
+        options = options | {"max_cpu_loras": max(len(adapters), options.get("max_loras", 1))}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks._serve"],
+        input=json.dumps(
+            {
+                "system": kind,
+                "base": str(base),
+                "adapters": [str(path) for path in adapters],
+                "requests": asked,
+                "options": options,
+            }
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{system} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--adapters", default="1,64,256", help="numbers of adapters")
+    parser.add_argument("--mixes", default="uniform,zipf")
+    parser.add_argument("--requests", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--hidden", type=int, default=192)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--systems", default=",".join(range_names()), help="by number, from 0")
+    asked = parser.parse_args()
+    names = [list(SYSTEMS)[int(at)] for at in asked.systems.split(",")]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        base = make_base(Path(folder) / "base", asked.hidden, asked.layers)
+        most = max(map(int, asked.adapters.split(",")))
+        made = [make_adapter(Path(folder) / f"{at}", base, at, asked.rank) for at in range(most)]
+        for count in map(int, asked.adapters.split(",")):
+            for mix in asked.mixes.split(",") if count > 1 else ("uniform",):
+                work = requests(mix, count, asked.requests)
+                found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+                for _ in range(asked.repeats):
+                    for name in names:
+                        found[name].append(measure(name, base, made[:count], work, asked.rank))
+                        console.print(count, mix, name, found[name][-1])
+                for name in names:
+                    rows.append((count, mix, name, median(found[name]), found[name]))
+    write_section(
+        f"OpenLoRA, {asked.layers} × {asked.hidden}, rank {asked.rank}",
+        report(rows, asked),
+    )
+
+
+def range_names() -> list[str]:
+    return [str(at) for at in range(len(SYSTEMS))]
+
+
+def median(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def report(rows: list[tuple[int, str, str, dict[str, float], list[dict[str, float]]]], asked: Any) -> str:
+    lines = [
+        f"{machine()}. {asked.requests} requests at once, 16 + 16 tokens, median of {asked.repeats}. "
+        "Ratios are of tokens per CPU second to openlora's of the same row group.",
+        "",
+        "| adapters | mix | system | tokens/CPU s | ratio | tokens/s | first token p50, s | p99, s | RSS, MiB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for count, mix, name, found, _ in rows:
+        ours = next(r[3] for r in rows if r[:2] == (count, mix))["tokens_per_cpu_second"]
+        lines.append(
+            f"| {count} | {mix} | {name} | {found['tokens_per_cpu_second']:.0f} "
+            f"| {found['tokens_per_cpu_second'] / ours:.2f} | {found['tokens_per_second']:.0f} "
+            f"| {found['ttft_p50']:.2f} | {found['ttft_p99']:.2f} | {found['rss_mib']:.0f} |"
+        )
+    command = f"--adapters {asked.adapters} --requests {asked.requests} --repeats {asked.repeats}"
+    lines += [
+        "",
+        f"`python -m benchmarks.openlora {command} --rank {asked.rank} --hidden {asked.hidden} --layers {asked.layers}`",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

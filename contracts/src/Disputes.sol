@@ -3,8 +3,6 @@ pragma solidity ^0.8.28;
 
 import { Context, DisputeBase } from "./disputes/DisputeBase.sol";
 import { JuryBase } from "./disputes/JuryBase.sol";
-import { IActionLog } from "./interfaces/IActionLog.sol";
-import { IAssetRegistry } from "./interfaces/IAssetRegistry.sol";
 import {
     IDemandResolver,
     IDisputes,
@@ -14,10 +12,6 @@ import {
     IJuryVoting,
     IProofResolver
 } from "./interfaces/IDisputes.sol";
-import { IOpenToken } from "./interfaces/IOpenToken.sol";
-import { IParameters } from "./interfaces/IParameters.sol";
-import { IRewardPool } from "./interfaces/IRewardPool.sol";
-import { IStakeVault } from "./interfaces/IStakeVault.sol";
 import { IBatchIntake } from "./interfaces/IBatchIntake.sol";
 import {
     BatchDraw,
@@ -45,6 +39,16 @@ import {
     TokenLeaf
 } from "./types/Records.sol";
 
+/// @notice The contracts whose code {Disputes} runs as its own.
+struct Modules {
+    address proofs;
+    address demands;
+    address intake;
+    address votes;
+    address rulings;
+    address batches;
+}
+
 /// @title Implements {IDisputes}: storage, views, and modules of code over one ledger of what was taken.
 /// @dev Invariant: the token balance is the sum of every dispute's `bond` and `held`, of every demand's `bond`, and
 /// of the audit fund.
@@ -64,26 +68,13 @@ contract Disputes is JuryBase, IDisputes {
     /// @notice Code of {IBatchIntake}.
     address public immutable batches;
 
-    constructor(
-        IOpenToken token_,
-        IParameters parameters_,
-        IStakeVault vault_,
-        IActionLog actionLog_,
-        IRewardPool rewardPool_,
-        IAssetRegistry assets_,
-        address proofs_,
-        address demands_,
-        address intake_,
-        address votes_,
-        address rulings_,
-        address batches_
-    ) DisputeBase(Context(token_, parameters_, vault_, actionLog_, rewardPool_, assets_)) {
-        proofs = _code(proofs_);
-        demands = _code(demands_);
-        intake = _code(intake_);
-        votes = _code(votes_);
-        rulings = _code(rulings_);
-        batches = _code(batches_);
+    constructor(Context memory context, Modules memory modules) DisputeBase(context) {
+        proofs = _code(modules.proofs);
+        demands = _code(modules.demands);
+        intake = _code(modules.intake);
+        votes = _code(modules.votes);
+        rulings = _code(modules.rulings);
+        batches = _code(modules.batches);
     }
 
     /// @inheritdoc IProofResolver

@@ -9,7 +9,8 @@ import { AssetRegistry } from "src/AssetRegistry.sol";
 import { DatanetCuration } from "src/DatanetCuration.sol";
 import { DelegationPool } from "src/DelegationPool.sol";
 import { Directory } from "src/Directory.sol";
-import { Disputes } from "src/Disputes.sol";
+import { Disputes, Modules } from "src/Disputes.sol";
+import { Context } from "src/disputes/DisputeBase.sol";
 import { DisputeBatches } from "src/disputes/DisputeBatches.sol";
 import { DisputeDemands } from "src/disputes/DisputeDemands.sol";
 import { DisputeIntake } from "src/disputes/DisputeIntake.sol";
@@ -133,32 +134,15 @@ abstract contract World is Test {
 
     function _deployDisputes(address validationsAt) private {
         randomness = new BlockRandomness();
-        address proofs = address(new DisputeProofs(token, parameters, vault, actionLog, pool, assets));
-        address demands = address(new DisputeDemands(token, parameters, vault, actionLog, pool, assets));
-        address intake = address(new DisputeIntake(token, parameters, vault, actionLog, pool, assets));
-        address votes =
-            address(new DisputeVotes(token, parameters, vault, actionLog, pool, assets, randomness));
-        address rulings = address(
-            new DisputeRulings(
-                token, parameters, vault, actionLog, pool, assets, IValidationRegistry(validationsAt)
-            )
-        );
-        address batches =
-            address(new DisputeBatches(token, parameters, vault, actionLog, pool, assets, randomness));
-        disputes = new Disputes(
-            token,
-            parameters,
-            vault,
-            actionLog,
-            pool,
-            assets,
-            proofs,
-            demands,
-            intake,
-            votes,
-            rulings,
-            batches
-        );
+        Context memory context = Context(token, parameters, vault, actionLog, pool, assets);
+        Modules memory modules;
+        modules.proofs = address(new DisputeProofs(context));
+        modules.demands = address(new DisputeDemands(context));
+        modules.intake = address(new DisputeIntake(context));
+        modules.votes = address(new DisputeVotes(context, randomness));
+        modules.rulings = address(new DisputeRulings(context, IValidationRegistry(validationsAt)));
+        modules.batches = address(new DisputeBatches(context, randomness));
+        disputes = new Disputes(context, modules);
     }
 
     function _deployGovernance(address founder) private {

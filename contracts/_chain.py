@@ -179,6 +179,10 @@ class Chain:
         """The chain's clock: the latest block's timestamp, in unix seconds."""
         return int(self.w3.eth.get_block("latest")["timestamp"])
 
+    def time_of(self, block: int) -> int:
+        """The timestamp of a block, in unix seconds."""
+        return int(self.w3.eth.get_block(block)["timestamp"])
+
     def balance(self, address: str) -> int:
         """Native OPEN of ``address``, in wei."""
         return int(self.w3.eth.get_balance(self.w3.to_checksum_address(address)))

@@ -36,6 +36,7 @@ from ._dagcbor import decode, encode
 from ._governance import Governance, Grant, Proposal, ProposalState, Standing, Support, Voter
 from ._hashing import (
     BatchHeader,
+    answer_commitment,
     authorization_nonce,
     evidence_hash,
     fixed_split_leaf,
@@ -43,9 +44,12 @@ from ._hashing import (
     payment_id,
     payout_leaf,
     payout_tree,
+    payouts_answer,
     position_word,
     record_leaf,
+    shares_evidence_hash,
     step_seed,
+    training_evidence_hash,
     vote_commitment,
 )
 from ._keccak import keccak
@@ -80,7 +84,16 @@ from ._record import (
 )
 from ._reputation import Feedback, FeedbackResponse, Reputation, Summary, fixed_point, summarise
 from ._royalties import flow_income, split_income
-from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
+from ._steps import (
+    ModelCallStep,
+    RetrievalStep,
+    Sampling,
+    Step,
+    SubActionStep,
+    ToolCallStep,
+    TrainingStep,
+    decode_step,
+)
 from ._tickets import KeptTicket
 from ._validations import Validation, Validations, validation_key
 from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
@@ -153,10 +166,12 @@ __all__ = [
     "Ticket",
     "TokenLeaf",
     "ToolCallStep",
+    "TrainingStep",
     "Validation",
     "Validations",
     "WalletConsent",
     "accepted_tree",
+    "answer_commitment",
     "authorization_nonce",
     "block_of",
     "cid_bytes",
@@ -189,15 +204,18 @@ __all__ = [
     "payment_id",
     "payout_leaf",
     "payout_tree",
+    "payouts_answer",
     "position_word",
     "prefix_hash",
     "record_leaf",
     "recover",
+    "shares_evidence_hash",
     "sign_digest",
     "split_income",
     "step_seed",
     "steps_tree",
     "summarise",
+    "training_evidence_hash",
     "validation_key",
     "value_hash",
     "verify_proof",

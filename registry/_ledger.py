@@ -300,13 +300,6 @@ class Ledger:
                 f"agent {agent_id} is not registered", fix="correct the id, or register it"
             ) from None
 
-    def stakers_of(self, agent_id: int, operator: str) -> dict[str, int]:
-        """Who bears the agent's risk, in wei by account: the operator, and the pool of those who delegate to it, to
-        whom the pool passes its rewards on."""
-        pool = self.contracts.delegations
-        delegated = int(self.call(pool.functions.delegationPoolOf(agent_id, operator)).activeAssets)
-        return {operator: self.stake_of(agent_id)} | ({str(pool.address): delegated} if delegated else {})
-
     def check_cover(self, agent_id: int, fee: int, pending: int = 0) -> None:
         """Refuse an action whose fee, with ``pending`` unanchored ones, the stake could not back."""
         left = int(self.call(self.contracts.log.functions.coverageLeft(agent_id)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from ..attribution import batch_payouts
 from ..errors import ChainError
 from ..registry import ActionRecord, Batch, BatchEntry, BatchHeader, ContentStore, Ledger, Payout
 from ._outbox import ActionRow, BatchRow, Outbox, State
@@ -102,15 +103,11 @@ class Batcher:
         return self._outbox.open_batch(self.agent_id, rows, {"batch": batch.cid, "epoch": epoch})
 
     def _payouts(self, epoch: int, charged: int, totals: dict[str, int], fixed: list[str]) -> list[Payout]:
-        """The fixed payees in the manifest's order, then everyone else; what rounding each action's cut up left
-        over goes to the treasury."""
         if charged == 0:
             return []
         net = self._ledger.net(self.agent_id, epoch, charged)
-        treasury = self._ledger.treasury
-        totals[treasury] = totals.get(treasury, 0) + net - sum(totals.values())
-        others = sorted(account for account, amount in totals.items() if amount and account not in fixed)
-        return [Payout(account, totals.get(account, 0)) for account in (*fixed, *others)]
+        paid = batch_payouts(net, totals, treasury=self._ledger.treasury, fixed=fixed)
+        return [Payout(*payout) for payout in paid]
 
     def _refund(self, rows: list[ActionRow]) -> None:
         """Give back what failed actions were paid; the ledger does it once, however often it is asked."""

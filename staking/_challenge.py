@@ -19,6 +19,7 @@ from ..registry import (
     evidence_hash,
     steps_tree,
 )
+from ._finding import FAULTS
 from ._verify import Action, fetch_action
 
 __all__ = [
@@ -135,6 +136,11 @@ class Challenge:
     def state(self) -> str:
         """One of ``STATES``."""
         return STATES[int(self._dispute().state)]
+
+    @property
+    def fault(self) -> str:
+        """What it is about, one of ``FAULTS``."""
+        return FAULTS[int(self._dispute().fault)]
 
     @property
     def round(self) -> int:

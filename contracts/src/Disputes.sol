@@ -13,6 +13,7 @@ import {
     IProofResolver
 } from "./interfaces/IDisputes.sol";
 import { IBatchIntake } from "./interfaces/IBatchIntake.sol";
+import { IQuestionIntake } from "./interfaces/IQuestionIntake.sol";
 import {
     BatchDraw,
     Demand,
@@ -21,6 +22,7 @@ import {
     Distribution,
     LeafOpening,
     OpenedLeaf,
+    Question,
     State,
     TierRuling,
     Vote
@@ -47,6 +49,7 @@ struct Modules {
     address votes;
     address rulings;
     address batches;
+    address questions;
 }
 
 /// @title Implements {IDisputes}: storage, views, and modules of code over one ledger of what was taken.
@@ -67,6 +70,8 @@ contract Disputes is JuryBase, IDisputes {
     address public immutable rulings;
     /// @notice Code of {IBatchIntake}.
     address public immutable batches;
+    /// @notice Code of {IQuestionIntake}.
+    address public immutable questions;
 
     constructor(Context memory context, Modules memory modules) DisputeBase(context) {
         proofs = _code(modules.proofs);
@@ -75,6 +80,7 @@ contract Disputes is JuryBase, IDisputes {
         votes = _code(modules.votes);
         rulings = _code(modules.rulings);
         batches = _code(modules.batches);
+        questions = _code(modules.questions);
     }
 
     /// @inheritdoc IProofResolver
@@ -238,6 +244,11 @@ contract Disputes is JuryBase, IDisputes {
         _run(votes);
     }
 
+    /// @inheritdoc IJuryVoting
+    function revealAnswer(uint256, bytes32, bytes32, bytes32) external {
+        _run(votes);
+    }
+
     /// @inheritdoc IJuryRuling
     function resolve(uint256) external {
         _run(rulings);
@@ -276,6 +287,29 @@ contract Disputes is JuryBase, IDisputes {
     /// @inheritdoc IBatchIntake
     function closeLeaves(uint256) external {
         _run(batches);
+    }
+
+    /// @inheritdoc IQuestionIntake
+    function revealShares(uint256, BatchHeader calldata, bytes32) external {
+        _run(questions);
+    }
+
+    /// @inheritdoc IQuestionIntake
+    function revealTraining(
+        uint256,
+        BatchHeader calldata,
+        ActionRecord calldata,
+        RecordProof calldata,
+        StepLeaf calldata,
+        bytes32[] calldata,
+        bytes32
+    ) external {
+        _run(questions);
+    }
+
+    /// @inheritdoc IQuestionIntake
+    function ask(uint256, bytes32, address, address) external returns (uint256) {
+        _run(questions);
     }
 
     /// @inheritdoc IDisputeViews
@@ -333,6 +367,11 @@ contract Disputes is JuryBase, IDisputes {
     /// @inheritdoc IDisputeViews
     function leavesDrawn(uint256 id) external view returns (BatchDraw memory) {
         return _draws[id];
+    }
+
+    /// @inheritdoc IDisputeViews
+    function questionOf(uint256 id) external view returns (Question memory) {
+        return _questions[id];
     }
 
     /// @inheritdoc IDisputeViews

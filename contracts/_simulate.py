@@ -28,7 +28,8 @@ class Trial:
 
 
 def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:
-    """What the last of ``trials`` would give after the others, by ``eth_simulateV1``; its ``tx`` is empty.
+    """What the last of ``trials`` would give after the others, each in a block of its own as they would be mined, by
+    ``eth_simulateV1``; its ``tx`` is empty.
 
     A node without that method can try one call only, and tells of no events. Raises ``ChainError`` with the decoded
     ``revert`` when the last would be refused.
@@ -42,10 +43,11 @@ def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:
         }
         for trial in trials
     ]
-    block = simulated_block(chain, calls)
-    if block is None:
+    blocks = _simulated(chain, [[call] for call in calls])
+    if blocks is None:
         return _single(chain, trials)
-    made, last = block["calls"][-1], trials[-1]
+    block, last = blocks[-1], trials[-1]
+    made = block["calls"][-1]
     reason = refusal(made)
     if reason is not None:
         raise ChainError(f"{name_of(last.call)} was refused", why=reason, revert=reason)
@@ -55,16 +57,25 @@ def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:
 def simulated_block(chain: Chain, calls: Sequence[dict[str, str]]) -> dict[str, Any] | None:
     """The block that would hold ``calls`` (``from``, ``to``, ``value``, ``input``; all 0x…), one after another, by
     ``eth_simulateV1``; None from a node without that method. Raises ``ChainError`` when the node cannot."""
-    # in a block after the latest, so that what is due a second from now is due
-    block = {"blockOverrides": {"time": hex(chain.now() + 1)}, "calls": list(calls)}
-    asked = [{"blockStateCalls": [block], "validation": False}, "latest"]
+    blocks = _simulated(chain, [calls])
+    return None if blocks is None else blocks[0]
+
+
+def _simulated(chain: Chain, blocks: Sequence[Sequence[dict[str, str]]]) -> list[dict[str, Any]] | None:
+    """Blocks after the latest that hold these calls, a second apart: what is due a second from now is due."""
+    now = chain.now()
+    asked = [
+        {"blockOverrides": {"time": hex(now + after)}, "calls": list(calls)}
+        for after, calls in enumerate(blocks, 1)
+    ]
+    options = [{"blockStateCalls": asked, "validation": False}, "latest"]
     # web3 types the methods it knows; this one is newer
-    answer = chain.w3.provider.make_request("eth_simulateV1", asked)  # type: ignore[arg-type]
+    answer = chain.w3.provider.make_request("eth_simulateV1", options)  # type: ignore[arg-type]
     if "error" in answer:
         if answer["error"].get("code") == _UNKNOWN_METHOD:
             return None
         raise ChainError("The node could not simulate the calls", why=str(answer["error"]))
-    found: dict[str, Any] = answer["result"][-1]
+    found: list[dict[str, Any]] = answer["result"]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError
@@ -18,13 +19,21 @@ __all__ = ["Trial", "refusal", "simulate", "simulated_block"]
 _UNKNOWN_METHOD = -32601
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trial:
     """A contract call (``contract.functions.name(…)``), who would send it, and the wei it would carry."""
 
     call: Any
     sender: str
     value: int = 0
+
+    @cached_property
+    def transaction(self) -> dict[str, str]:
+        """As ``eth_simulateV1`` takes it."""
+        # all that a node would be asked for is given
+        given: Any = {"gas": 0, "gasPrice": 0, "nonce": 0, "chainId": 0}
+        data = str(self.call.build_transaction(given)["data"])
+        return {"from": self.sender, "to": self.call.address, "value": hex(self.value), "input": data}
 
 
 def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:
@@ -34,16 +43,7 @@ def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:
     A node without that method can try one call only, and tells of no events. Raises ``ChainError`` with the decoded
     ``revert`` when the last would be refused.
     """
-    calls = [
-        {
-            "from": trial.sender,
-            "to": trial.call.address,
-            "value": hex(trial.value),
-            "input": trial.call._encode_transaction_data(),
-        }
-        for trial in trials
-    ]
-    blocks = _simulated(chain, [[call] for call in calls])
+    blocks = _simulated(chain, [[trial.transaction] for trial in trials])
     if blocks is None:
         return _single(chain, trials)
     block, last = blocks[-1], trials[-1]
@@ -62,13 +62,15 @@ def simulated_block(chain: Chain, calls: Sequence[dict[str, str]]) -> dict[str, 
 
 
 def _simulated(chain: Chain, blocks: Sequence[Sequence[dict[str, str]]]) -> list[dict[str, Any]] | None:
-    """Blocks after the latest that hold these calls, a second apart: what is due a second from now is due."""
-    now = chain.now()
+    """The blocks after the latest that would hold these calls, a second apart: what is due then is due."""
+    latest = chain.w3.eth.get_block("latest")
+    number, now = int(latest["number"]), int(latest["timestamp"])
     asked = [
-        {"blockOverrides": {"time": hex(now + after)}, "calls": list(calls)}
+        # anvil 1.7 would run the first of them under the latest block's number
+        {"blockOverrides": {"number": hex(number + after), "time": hex(now + after)}, "calls": list(calls)}
         for after, calls in enumerate(blocks, 1)
     ]
-    options = [{"blockStateCalls": asked, "validation": False}, "latest"]
+    options = [{"blockStateCalls": asked, "validation": False}, hex(number)]
     # web3 types the methods it knows; this one is newer
     answer = chain.w3.provider.make_request("eth_simulateV1", options)  # type: ignore[arg-type]
     if "error" in answer:

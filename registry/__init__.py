@@ -65,6 +65,7 @@ from ._licences import MAX_KEY, IncomeLine, Licence, Licences, Offer, PurchaseCo
 from ._links import BlockLink, block_of, links_in, path_to_missing
 from ._manifest import AssetRef, FixedShare, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
+from ._payments import Payments
 from ._proposals import Call, Parameter, parse_parameter
 from ._record import (
     ActionRecord,
@@ -80,6 +81,7 @@ from ._record import (
 )
 from ._reputation import Feedback, FeedbackResponse, Reputation, Summary, fixed_point, summarise
 from ._royalties import flow_income, split_income
+from ._settlement import Settlement
 from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
 from ._tickets import KeptTicket
 from ._validations import Validation, Validations, validation_key
@@ -132,6 +134,7 @@ __all__ = [
     "ModelCallStep",
     "Offer",
     "Payment",
+    "Payments",
     "Payout",
     "PurchaseConsent",
     "RecordProof",
@@ -141,6 +144,7 @@ __all__ = [
     "Sampling",
     "SealedVersion",
     "SeedSource",
+    "Settlement",
     "SignedRecord",
     "Split",
     "Status",

@@ -57,9 +57,9 @@ class Batcher:
                 if not self._ledger.window_over(header):
                     continue
                 with phase(self._observe, "settle"):
-                    self._ledger.finalize(header)
+                    self._ledger.settlement.finalize(header)
                     batch = Batch.decode(row.call["batch"], self._store.get)
-                    self._ledger.claim_rest(header, batch)
+                    self._ledger.settlement.claim_rest(header, batch)
                     self._outbox.settled(row)
                 settled += 1
         return settled
@@ -106,8 +106,8 @@ class Batcher:
         over goes to the treasury."""
         if charged == 0:
             return []
-        net = self._ledger.net(self.agent_id, epoch, charged)
-        treasury = self._ledger.treasury
+        net = self._ledger.settlement.net(self.agent_id, epoch, charged)
+        treasury = self._ledger.settlement.treasury
         totals[treasury] = totals.get(treasury, 0) + net - sum(totals.values())
         others = sorted(account for account, amount in totals.items() if amount and account not in fixed)
         return [Payout(account, totals.get(account, 0)) for account in (*fixed, *others)]
@@ -118,7 +118,7 @@ class Batcher:
             assert row.executed is not None
             record = ActionRecord.from_block(row.executed["record"], None)
             if record.fee > record.charge:
-                self._ledger.refund(
+                self._ledger.payments.refund(
                     self.agent_id, record.payment_id, record.client, record.fee - record.charge
                 )
 

@@ -151,7 +151,7 @@ class Court:
         """Wei there is for random audits, in Disputes and credited to it."""
         contracts = self.connection.contracts
         held = self.chain.call(contracts.disputes.functions.auditFund())
-        return int(held) + self.connection.ledger.credit_of(contracts.disputes.address)
+        return int(held) + self.connection.ledger.settlement.credit_of(contracts.disputes.address)
 
     def mine_draw(self, audit: BatchDispute, selected: bool) -> None:
         """Mine the block that decides whether a requested audit takes place until it decides as wanted."""
@@ -238,8 +238,10 @@ class Accused:
             record, connection.record_key(self.agent_id), connection.agents.domain, content.cid
         )
         self.cid = connection.store.put(signed.encode())
-        client.send(connection.contracts.token.functions.transfer(ledger.escrow_of(self.agent_id), fee))
-        net = ledger.net(self.agent_id, self.epoch, fee)
+        client.send(
+            connection.contracts.token.functions.transfer(ledger.payments.escrow_of(self.agent_id), fee)
+        )
+        net = ledger.settlement.net(self.agent_id, self.epoch, fee)
         entry = BatchEntry(record.struct_hash(), self.cid, record.charge)
         batch = Batch(self.agent_id, nonce, [entry], [Payout(client.address, net)])
         connection.store.put_blocks(batch.encoded.blocks)

@@ -118,7 +118,7 @@ def test_request_an_audit(court: Court, accused: Accused, run: Run, read: Read) 
     court.chain.advance(accused.operator.parameter("challengeWindow") + 1)
     header = accused.operator.batch_of(accused.agent_id, 0)
     assert header is not None
-    accused.operator.finalize(header)
+    accused.operator.settlement.finalize(header)
     accused.act(TRUTH)
     assert sends(read(*asking, 1, "--as", 3, "--dry-run")) == ["requestAudit"]
     made = read(*asking, 1, "--as", 3)

@@ -243,7 +243,7 @@ def test_a_random_audit_takes_place_as_the_block_draws_and_is_paid_from_the_audi
     with pytest.raises(ChainError, match="AuditFundShort"):
         request_audit(header_of(accused, 0), anyone)
     court.chain.advance(anyone.parameter("challengeWindow") + 1)
-    anyone.finalize(header_of(accused, 0))
+    anyone.settlement.finalize(header_of(accused, 0))
     fund, cost = court.audit_fund, 5 * 8 * JUROR_FEE
     assert fund == 100 * OPEN * anyone.parameter("auditShare") // 10_000
     purse = anyone.balance(anyone.address)

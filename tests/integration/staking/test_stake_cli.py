@@ -83,8 +83,8 @@ def test_anyone_pays_an_account_what_batches_owe_it(
         ledger = connection.as_(owner)
         ledger.wrap(OPEN)
         token = connection.contracts.token.functions
-        ledger.send(token.transfer(ledger.escrow_of(agent_id), OPEN))
-        net = ledger.net(agent_id, epoch, OPEN)
+        ledger.send(token.transfer(ledger.payments.escrow_of(agent_id), OPEN))
+        net = ledger.settlement.net(agent_id, epoch, OPEN)
         payouts = [Payout(payee, net - 10**15), Payout(small, 10**15)]
         batch = Batch(agent_id, 0, [BatchEntry(bytes(32), cid_of(b"record"), OPEN)], payouts)
         connection.store.put_blocks(batch.encoded.blocks)

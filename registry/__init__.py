@@ -33,7 +33,7 @@ from ._curation import (
     accepted_tree,
 )
 from ._dagcbor import decode, encode
-from ._governance import Governance, Grant, Proposal, ProposalState, Standing, Support, Voter
+from ._governance import Governance, Grant
 from ._hashing import (
     BatchHeader,
     authorization_nonce,
@@ -48,6 +48,7 @@ from ._hashing import (
     step_seed,
     vote_commitment,
 )
+from ._income import Income, IncomeLine
 from ._keccak import keccak
 from ._leaves import (
     END_TOKEN,
@@ -61,7 +62,7 @@ from ._leaves import (
     steps_tree,
 )
 from ._ledger import Ledger
-from ._licences import MAX_KEY, IncomeLine, Licence, Licences, Offer, PurchaseConsent
+from ._licences import MAX_KEY, Licence, Licences, Offer, PurchaseConsent
 from ._links import BlockLink, block_of, links_in, path_to_missing
 from ._manifest import AssetRef, FixedShare, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
@@ -85,6 +86,7 @@ from ._settlement import Settlement
 from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
 from ._tickets import KeptTicket
 from ._validations import Validation, Validations, validation_key
+from ._votes import Proposal, ProposalState, Standing, Support, Voter
 from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
 
 __all__ = [
@@ -121,6 +123,7 @@ __all__ = [
     "Generation",
     "Getter",
     "HashSigner",
+    "Income",
     "IncomeLine",
     "IpfsStore",
     "KeptTicket",

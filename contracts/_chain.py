@@ -73,6 +73,11 @@ class Chain:
         options = {"from": sender} if sender else {}
         return translated(lambda: fn.call(options, block_identifier=block), fn)
 
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether what is sent is only tried, inside a dry run of :func:`reviewed`."""
+        return self.review is not None and self.review.dry_run
+
     def send(self, fn: Any, signer: Signer, value: int = 0, *, gas: int | None = None) -> Receipt:
         """Send ``contract.functions.name(…)`` and wait until it is mined.
 

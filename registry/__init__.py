@@ -33,7 +33,7 @@ from ._curation import (
     accepted_tree,
 )
 from ._dagcbor import decode, encode
-from ._governance import Governance, Grant, Proposal, ProposalState, Standing, Support, Voter
+from ._governance import Governance, Grant
 from ._hashing import (
     BatchHeader,
     answer_commitment,
@@ -52,6 +52,7 @@ from ._hashing import (
     training_evidence_hash,
     vote_commitment,
 )
+from ._income import Income, IncomeLine
 from ._keccak import keccak
 from ._leaves import (
     END_TOKEN,
@@ -65,10 +66,11 @@ from ._leaves import (
     steps_tree,
 )
 from ._ledger import Ledger
-from ._licences import MAX_KEY, IncomeLine, Licence, Licences, Offer, PurchaseConsent
+from ._licences import MAX_KEY, Licence, Licences, Offer, PurchaseConsent
 from ._links import BlockLink, block_of, links_in, path_to_missing
 from ._manifest import AssetRef, FixedShare, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
+from ._payments import Payments
 from ._proposals import Call, Parameter, parse_parameter
 from ._record import (
     ActionRecord,
@@ -84,6 +86,7 @@ from ._record import (
 )
 from ._reputation import Feedback, FeedbackResponse, Reputation, Summary, fixed_point, summarise
 from ._royalties import flow_income, split_income
+from ._settlement import Settlement
 from ._steps import (
     ModelCallStep,
     RetrievalStep,
@@ -96,6 +99,7 @@ from ._steps import (
 )
 from ._tickets import KeptTicket
 from ._validations import Validation, Validations, validation_key
+from ._votes import Proposal, ProposalState, Standing, Support, Voter
 from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
 
 __all__ = [
@@ -132,6 +136,7 @@ __all__ = [
     "Generation",
     "Getter",
     "HashSigner",
+    "Income",
     "IncomeLine",
     "IpfsStore",
     "KeptTicket",
@@ -145,6 +150,7 @@ __all__ = [
     "ModelCallStep",
     "Offer",
     "Payment",
+    "Payments",
     "Payout",
     "PurchaseConsent",
     "RecordProof",
@@ -154,6 +160,7 @@ __all__ = [
     "Sampling",
     "SealedVersion",
     "SeedSource",
+    "Settlement",
     "SignedRecord",
     "Split",
     "Status",

@@ -26,7 +26,7 @@ def show(account: Account, agent: Agent = None, as_json: Json = False) -> None:
     with Connection.open() as connection:
         ledger = connection.ledger
         found = list(dues(ledger, connection.store, account, agent))
-        credit, now = ledger.credit_of(account), ledger.now()
+        credit, now = ledger.settlement.credit_of(account), ledger.now()
     if as_json:
         payouts = [
             {"agentId": one.header.agent_id, "firstNonce": one.header.first_nonce, "index": one.index,
@@ -65,9 +65,9 @@ def pay(
     ):
         ledger = connection.as_(signer)
         claimed = claim_due(ledger, list(dues(ledger, connection.store, account, agent)))
-        credit = ledger.credit_of(account)
+        credit = ledger.settlement.credit_of(account)
         if credit:
-            ledger.withdraw_credit(account)
+            ledger.settlement.withdraw_credit(account)
         review.done(
             f"claimed {claimed / 1e18:.6f} OPEN, paid {credit / 1e18:.6f} OPEN of credit",
             claimed=str(claimed),

@@ -69,7 +69,7 @@ def claim_due(ledger: Ledger, due: list[Due]) -> int:
     ready = [one for one in due if one.ready_at <= now]
     for _, group in groupby(ready, key=lambda one: one.header.hash()):
         ones = list(group)
-        ledger.claim_many(ones[0].header, ones[0].batch, [one.index for one in ones])
+        ledger.settlement.claim_many(ones[0].header, ones[0].batch, [one.index for one in ones])
         claimed += sum(one.amount for one in ones)
     return claimed
 

@@ -58,9 +58,9 @@ class Batcher:
                 if not self._ledger.window_over(header):
                     continue
                 with phase(self._observe, "settle"):
-                    self._ledger.finalize(header)
+                    self._ledger.settlement.finalize(header)
                     batch = Batch.decode(row.call["batch"], self._store.get)
-                    self._ledger.claim_rest(header, batch)
+                    self._ledger.settlement.claim_rest(header, batch)
                     self._outbox.settled(row)
                 settled += 1
         return settled
@@ -105,8 +105,9 @@ class Batcher:
     def _payouts(self, epoch: int, charged: int, totals: dict[str, int], fixed: list[str]) -> list[Payout]:
         if charged == 0:
             return []
-        net = self._ledger.net(self.agent_id, epoch, charged)
-        paid = batch_payouts(net, totals, treasury=self._ledger.treasury, fixed=fixed)
+        settlement = self._ledger.settlement
+        net = settlement.net(self.agent_id, epoch, charged)
+        paid = batch_payouts(net, totals, treasury=settlement.treasury, fixed=fixed)
         return [Payout(*payout) for payout in paid]
 
     def _refund(self, rows: list[ActionRow]) -> None:
@@ -115,7 +116,7 @@ class Batcher:
             assert row.executed is not None
             record = ActionRecord.from_block(row.executed["record"], None)
             if record.fee > record.charge:
-                self._ledger.refund(
+                self._ledger.payments.refund(
                     self.agent_id, record.payment_id, record.client, record.fee - record.charge
                 )
 

@@ -159,12 +159,12 @@ def deploy_agent(
         index,
         registered.manifest.split,
         Lineage(connection.assets),
-        treasury=connection.ledger.treasury,
+        treasury=connection.ledger.settlement.treasury,
         operator=owner,
         stakers=connection.contracts.address("DelegationPool"),
         fixed=registered.manifest.fixed,
         audits=connection.contracts.address("Disputes"),
-        cut=lambda epoch: connection.ledger.cut(agent_id, epoch),
+        cut=lambda epoch: connection.ledger.settlement.cut(agent_id, epoch),
     )
     domain = connection.ledger.domain
     url = (

@@ -86,13 +86,13 @@ def recompute_payouts(
     index = index_for(manifest)
     fixed = {share.account: share.bps for share in manifest.fixed}
     accounts = Accounts(
-        treasury=ledger.treasury,
+        treasury=ledger.settlement.treasury,
         operator=epoch.operator,
         stakers=ledger.contracts.address("DelegationPool"),
         fixed=fixed,
         audits=ledger.contracts.address("Disputes"),
     )
-    protocol, audit = ledger.cut(header.agent_id, header.epoch)
+    protocol, audit = ledger.settlement.cut(header.agent_id, header.epoch)
     owners = _Owners(assets, header)
     totals: dict[str, int] = {}
     actions = tuple(_actions(batch, store))
@@ -113,8 +113,12 @@ def recompute_payouts(
         )
         for account, amount in by_account(claimable(payouts)).items():
             totals[account] = totals.get(account, 0) + amount
-    net = ledger.net(header.agent_id, header.epoch, header.sum)
-    paid = batch_payouts(net, totals, treasury=ledger.treasury, fixed=list(fixed)) if header.sum else []
+    net = ledger.settlement.net(header.agent_id, header.epoch, header.sum)
+    paid = (
+        batch_payouts(net, totals, treasury=ledger.settlement.treasury, fixed=list(fixed))
+        if header.sum
+        else []
+    )
     return Payouts(tuple(Payout(*payout) for payout in paid), manifest, actions)
 
 

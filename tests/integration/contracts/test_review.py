@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
@@ -58,6 +59,27 @@ def test_a_dry_run_tries_each_transaction_on_what_the_others_would_leave(
     ):
         chain.send(contracts.token.functions.transfer(vault, 10**30), signer)
     assert caught.value.revert is not None
+
+
+class Times(NamedTuple):
+    """Two fields of a struct, by name."""
+
+    duration: int
+    grant_period: int
+
+
+def test_a_dry_run_is_of_the_block_after_the_latest_and_of_the_data_that_would_be_sent(
+    contracts: Contracts, devnet: Devnet
+) -> None:
+    chain, signer = contracts.chain, devnet.accounts[7]
+    abi = [{"type": "function", "name": "f", "stateMutability": "nonpayable", "outputs": [],
+            "inputs": [{"name": "x", "type": "tuple", "components": [
+                {"name": name, "type": "uint32"} for name in ("duration", "grantPeriod")]}]}]  # fmt: skip
+    echo = chain.contract("0x" + "c0" * 20, abi)  # an account without code takes everything
+    with reviewed(contracts, "Calls it.", dry_run=True) as review:
+        first, second = (chain.send(echo.functions.f(Times(1, 2)), signer) for _ in range(2))
+    assert (first.block, second.block) == (chain.block_number() + 1, chain.block_number() + 2)
+    assert review.calls[0]["arguments"] == {"x": ["1", "2"]}
 
 
 def test_a_dry_run_names_the_revert(contracts: Contracts, devnet: Devnet) -> None:

@@ -45,12 +45,15 @@ def dues(
     """Unpaid payouts, oldest first: all of them, or those to ``account``, or those of ``agent_id``.
 
     Raises ``ContentError`` when a batch block is gone or is not what the chain says: its payouts cannot be
-    shown then, and whoever anchored it can be asked for the block before its challenge window is over.
+    shown then, and whoever anchored it can be asked for the block before its challenge window is over. Batches whose
+    payouts a jury judges, or has corrected, are left out: ``openledger payouts`` recomputes those.
     """
     claimed = ledger.contracts.pool.functions.isClaimed
     for header in ledger.batches(agent_id):
         if header.payout_count == 0:
             continue
+        if ledger.settlement.claims_state(header) != "open":
+            continue  # a jury found other payouts than the batch names, or is looking
         batch = _batch(header, store)
         for index, payout in enumerate(batch.payouts):
             if payout.amount == 0 or (account is not None and payout.account.lower() != account.lower()):

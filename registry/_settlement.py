@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Settlement"]
 
 
+_CLAIMS = ("open", "frozen", "awaited", "corrected")
+
+
 class Settlement:
     """``ledger.settlement``. Amounts are wei of OPEN."""
 
@@ -54,6 +57,12 @@ class Settlement:
         functions = self._contracts.log.functions
         if not self._ledger.call(functions.isFinal(header.hash())):
             self._ledger.send(functions.finalize(header.to_abi()))
+
+    def claims_state(self, header: BatchHeader) -> str:
+        """``open``, ``frozen`` while a jury judges the batch's payouts, ``awaited`` while those it found are not shown,
+        ``corrected`` from then on."""
+        found = self._ledger.call(self._contracts.pool.functions.payoutsOf(header.to_abi()))
+        return _CLAIMS[int(found[0])]
 
     def claim(self, header: BatchHeader, batch: Batch, index: int) -> None:
         """Pay one payout of a final batch to its account; done already is done."""

@@ -59,6 +59,12 @@ class Batcher:
                     continue
                 with phase(self._observe, "settle"):
                     self._ledger.settlement.finalize(header)
+                    claims = self._ledger.settlement.claims_state(header)
+                    if claims in ("frozen", "awaited"):
+                        continue  # a jury judges these payouts; what it finds, anyone may claim
+                    if claims == "corrected":
+                        self._outbox.settled(row)
+                        continue
                     batch = Batch.decode(row.call["batch"], self._store.get)
                     self._ledger.settlement.claim_rest(header, batch)
                     self._outbox.settled(row)

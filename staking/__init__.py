@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ._finding import DEMAND_STATES, FAULTS, QUESTIONS, Anchored, Demand, Finding, enforce
     from ._juror import Juror
     from ._proofs import anchored_records
-    from ._questions import challenge_shares, challenge_training, deliver, show_payouts
+    from ._questions import challenge_shares, challenge_training, claim_found
     from ._responder import Answer, Responder
     from ._search import find_fault
     from ._shares import IndexFor, Payouts, recompute_payouts
@@ -106,11 +106,11 @@ __all__ = [
     "challenge_batch",
     "challenge_shares",
     "challenge_training",
+    "claim_found",
     "claim_income",
     "delegate",
     "delegation",
     "delegation_pool",
-    "deliver",
     "drift_threshold",
     "enforce",
     "examiners_for",
@@ -127,7 +127,6 @@ __all__ = [
     "recompute_payouts",
     "request_audit",
     "set_commission",
-    "show_payouts",
     "stake",
     "undelegate",
     "unstake",
@@ -176,7 +175,7 @@ _HOME = {
     "_finding": ("DEMAND_STATES", "FAULTS", "QUESTIONS", "Anchored", "Demand", "Finding", "enforce"),
     "_juror": ("Juror",),
     "_proofs": ("anchored_records",),
-    "_questions": ("challenge_shares", "challenge_training", "deliver", "show_payouts"),
+    "_questions": ("challenge_shares", "challenge_training", "claim_found"),
     "_responder": ("Answer", "Responder"),
     "_search": ("find_fault",),
     "_shares": ("IndexFor", "Payouts", "recompute_payouts"),

@@ -13,6 +13,7 @@ from ..errors import ChallengeError, UserError
 from ..registry import Connection, Ledger
 from ..registry.commands import As, DryRun, Json, acting, console
 from ._finding import Demand, Finding
+from ._question_cli import dispute_shares
 from ._responder import Answer
 
 __all__ = ["add_to"]
@@ -125,6 +126,10 @@ def _before_jury(
         small = "" if replay.gross else " The deviation is small: one leaf alone will not convict."
     elif anyway is not None:
         step, token = anyway
+    elif report.header is not None and dispute_shares(
+        connection, ledger, report.header, as_json=as_json, dry_run=dry_run
+    ):
+        return
     else:
         raise ChallengeError(
             "there is nothing to challenge",

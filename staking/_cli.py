@@ -11,17 +11,20 @@ from ..registry import Connection
 from ..registry.commands import console
 from . import _challenge_cli as challenge_cli
 from . import _dispute_cli as dispute_cli
+from . import _question_cli as question_cli
 from ._delegate_cli import delegate
+from ._examine import Retrain
 from ._stake_cli import jury, stake
 
 __all__ = ["add_to"]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Offer the commands."""
+def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
+    """Offer the commands; jurors repeat training runs by ``retrain``."""
     app.command()(verify)
     challenge_cli.add_to(app)
-    dispute_cli.add_to(app)
+    dispute_cli.add_to(app, retrain)
+    question_cli.add_to(app)
     app.command()(actions)
     app.command()(audit)
     app.add_typer(stake, name="stake")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..attribution import SpanIndex, shares_of
-from ..datanets import fetch, source_rows, span_index
+from ..datanets import Datanet, fetch, source_rows, span_index
 from ..errors import ChallengeError, ContentError
 from ..openlora import fetch_base
 from ..registry import (
@@ -40,9 +40,10 @@ __all__ = [
     "index_for",
 ]
 
-Retrain = Callable[[TrainingStep, Path, int | None], str]
-"""Repeats a training run over the base model in a directory and gives the CID of what came out: of the whole run, or
-of its beginning, as long as the number draws. Raises ``UserError`` where this machine would not give the same bits."""
+Retrain = Callable[[TrainingStep, Path, Sequence[Datanet], int | None], str]
+"""Repeats a training run over the base model in a directory and its datanets, and gives the CID of what came out: of
+the whole run, or of its beginning, as long as the number draws. Raises ``UserError`` where this machine would not give
+the same bits."""
 
 
 class Examiner(Protocol):
@@ -102,8 +103,9 @@ class TrainingExaminer:
         if not isinstance(step, TrainingStep) or digest_of(step.adapter) != opened:
             raise ContentError(f"the step of dispute {dispute_id} is not the one that was opened", cid=cid)
         base = self.base_for(AssetRef(step.base_asset_id, step.base))
-        made = self.retrain(step, base, None)
-        return digest_of(made), _digest([probe, digest_of(self.retrain(step, base, probe))])
+        nets = [fetch(self.store, ref.cid) for ref in step.datanets]
+        made = self.retrain(step, base, nets, None)
+        return digest_of(made), _digest([probe, digest_of(self.retrain(step, base, nets, probe))])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Ask a jury what can be recomputed as a whole: a batch's payouts, a training run; and what an arbiter's case came to."""
+"""Ask a jury what can be recomputed as a whole: a batch's payouts, a training run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..registry import (
     Ledger,
     TrainingStep,
     cid_from_digest,
+    payout_tree,
     shares_evidence_hash,
     steps_tree,
     training_evidence_hash,
@@ -21,7 +22,7 @@ from ._challenge import Challenge
 from ._shares import Payouts
 from ._verify import fetch_action
 
-__all__ = ["challenge_shares", "challenge_training", "deliver", "show_payouts"]
+__all__ = ["challenge_shares", "challenge_training", "claim_found"]
 
 
 def challenge_shares(header: BatchHeader, ledger: Ledger) -> Challenge:
@@ -97,12 +98,18 @@ def _open(
     return challenge
 
 
-def show_payouts(header: BatchHeader, found: Payouts, ledger: Ledger) -> None:
-    """Show the payouts behind a jury's answer, which are claimable from then on. Anyone may, within seven days."""
+def claim_found(header: BatchHeader, found: Payouts, ledger: Ledger) -> int:
+    """Show the payouts behind a jury's answer, if nobody has (anyone may, within seven days), and pay those that are
+    left, a hundred at a time; returns the wei paid. Raises ``ChainError`` when the jury found others."""
     pool = ledger.contracts.pool.functions
-    ledger.send(pool.showPayouts(header.hash(), found.root, len(found.payouts)))
-
-
-def deliver(case_id: int, ledger: Ledger) -> None:
-    """Tell the curation contract what the jury of an appeal decided. Raises ``ChainError`` while it has not."""
-    ledger.send(ledger.contracts.arbiter.functions.deliver(case_id))
+    if ledger.settlement.claims_state(header) == "awaited":
+        ledger.send(pool.showPayouts(header.hash(), found.root, len(found.payouts)))
+    tree = payout_tree(found.payouts)
+    left = [
+        (index, *payout, tree.proof(index))
+        for index, payout in enumerate(found.payouts)
+        if payout.amount and not ledger.call(pool.isClaimed(header.hash(), index))
+    ]
+    for start in range(0, len(left), 100):
+        ledger.send(pool.claimMany(header.to_abi(), left[start : start + 100]))
+    return sum(amount for _, _, amount, _ in left)

@@ -48,6 +48,10 @@ class Vote:
     def to_json(self) -> str:
         return json.dumps(self.__dict__)
 
+    def to_plain(self) -> dict[str, Any]:
+        """What a command prints of it."""
+        return {"tokenLogprobs": list(self.token_logprobs), "probeLogprob": self.probe_logprob}
+
     def __str__(self) -> str:
         if self.unavailable:
             return "unavailable"
@@ -85,6 +89,10 @@ class AnswerVote:
     def to_json(self) -> str:
         plain = {"answer": self.answer.hex(), "probe_answer": self.probe_answer.hex()}
         return json.dumps(self.__dict__ | plain)
+
+    def to_plain(self) -> dict[str, Any]:
+        """What a command prints of it."""
+        return {"answer": f"0x{self.answer.hex()}", "probeAnswer": f"0x{self.probe_answer.hex()}"}
 
     def __str__(self) -> str:
         if self.unavailable:

@@ -28,6 +28,8 @@ from openledger.registry import (
     SignedRecord,
     Split,
     Status,
+    Step,
+    TrainingStep,
     cid_of,
     digest_of,
     keccak,
@@ -216,12 +218,19 @@ class Accused:
 
     def act(self, claimed: Sequence[int], fee: int = FEE) -> str:
         """Anchor one action of four tokens with these logprobs; returns the CID of its record."""
-        connection, ledger = self.court.connection, self.operator
-        nonce = ledger.next_nonce(self.agent_id)
         step = ModelCallStep(
             self.court.model, MODEL, self.court.model, MODEL, PROMPT, TOKENS, list(claimed), Sampling(1.0, 1.0, 0, 4),
             bytes(32), "fixed", "length", "answer",
         )  # fmt: skip
+        return self._anchor(step, fee)
+
+    def train(self, run: TrainingStep, fee: int = FEE) -> str:
+        """Anchor one paid training run; returns the CID of its record."""
+        return self._anchor(run, fee)
+
+    def _anchor(self, step: Step, fee: int) -> str:
+        connection, ledger = self.court.connection, self.operator
+        nonce = ledger.next_nonce(self.agent_id)
         connection.store.put_blocks(step.encoded.blocks)
         asked = {"ask": self.agent_id, "time": nonce}
         content = ActionContent(

@@ -27,8 +27,8 @@ def test_every_transaction_is_explained_before_it_is_sent(
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == "signs     OpenToken.deposit()"
     assert lines[1] == f"as        {signer.address}, to {contracts.address('OpenToken')}"
-    assert lines[2] == "pays      5e-18 OPEN of its native coin"
-    assert lines[3] == f"moves     5e-18 OPEN from the native coin to {signer.address}"
+    assert lines[2] == "pays      0.000000000000000005 OPEN of its native coin"
+    assert lines[3] == f"moves     0.000000000000000005 OPEN from the native coin to {signer.address}"
     assert lines[4].startswith("mined     0x")
     assert lines[5] == f"signs     OpenToken.approve(spender={spender}, value=5)"
     assert lines[-1] == "wrapped"

@@ -117,7 +117,8 @@ class Chain:
         block = -1
         for _ in range(_ESTIMATE_ATTEMPTS):
             try:
-                return int(translated(lambda: fn.estimate_gas(base), fn))
+                # in the block to come, at its time: on a quiet chain the latest block is long past
+                return int(translated(lambda: fn.estimate_gas(base, block_identifier="pending"), fn))
             except ChainError as error:
                 # While it mines, anvil 1.7 runs estimates on the new state under the old block number, and
                 # vote checkpoints then revert. A refusal counts once no block came in between.

@@ -62,13 +62,14 @@ def simulated_block(chain: Chain, calls: Sequence[dict[str, str]]) -> dict[str, 
 
 
 def _simulated(chain: Chain, blocks: Sequence[Sequence[dict[str, str]]]) -> list[dict[str, Any]] | None:
-    """The blocks after the latest that would hold these calls, a second apart: what is due then is due."""
-    latest = chain.w3.eth.get_block("latest")
-    number, now = int(latest["number"]), int(latest["timestamp"])
+    """The blocks after the latest that would hold these calls, the first one now and then one a second."""
+    latest, pending = chain.w3.eth.get_block("latest"), chain.w3.eth.get_block("pending")
+    number = int(latest["number"])
+    due = max(int(latest["timestamp"]) + 1, int(pending["timestamp"]))
     asked = [
         # anvil 1.7 would run the first of them under the latest block's number
-        {"blockOverrides": {"number": hex(number + after), "time": hex(now + after)}, "calls": list(calls)}
-        for after, calls in enumerate(blocks, 1)
+        {"blockOverrides": {"number": hex(number + 1 + i), "time": hex(due + i)}, "calls": list(calls)}
+        for i, calls in enumerate(blocks)
     ]
     options = [{"blockStateCalls": asked, "validation": False}, hex(number)]
     # web3 types the methods it knows; this one is newer
@@ -122,6 +123,6 @@ def _single(chain: Chain, trials: Sequence[Trial]) -> Receipt:
         )
     trial = trials[0]
     options: Any = {"from": trial.sender, "value": trial.value}
-    translated(lambda: trial.call.call(options), trial.call)
-    gas = int(translated(lambda: trial.call.estimate_gas(options), trial.call))
+    translated(lambda: trial.call.call(options, block_identifier="pending"), trial.call)
+    gas = int(translated(lambda: trial.call.estimate_gas(options, block_identifier="pending"), trial.call))
     return Receipt("", chain.block_number(), gas, _raw(chain, {"logs": []}))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ..contracts import reviewed
+from ..contracts import reviewed, show_open
 from ._claims import claim_due, dues
 from ._connect import Connection
 from .commands import As, DryRun, Json, acting, console, when
@@ -35,14 +35,14 @@ def show(account: Account, agent: Agent = None, as_json: Json = False) -> None:
         ]  # fmt: skip
         console.print_json(data={"account": account, "credit": str(credit), "payouts": payouts})
         return
-    table = Table("agent", "nonces", "OPEN", "ready", title=f"owed to {account}")
+    table = Table("agent", "nonces", "amount", "ready", title=f"owed to {account}")
     for one in found:
         header = one.header
         last = header.first_nonce + header.count - 1
         ready = "now" if one.ready_at <= now else when(one.ready_at)
-        table.add_row(str(header.agent_id), f"{header.first_nonce}-{last}", f"{one.amount / 1e18:.6f}", ready)
+        table.add_row(str(header.agent_id), f"{header.first_nonce}-{last}", show_open(one.amount), ready)
     table.add_section()
-    table.add_row("credit", "", f"{credit / 1e18:.6f}", "now" if credit else "")
+    table.add_row("credit", "", show_open(credit), "now" if credit else "")
     console.print(table)
 
 
@@ -69,7 +69,7 @@ def pay(
         if credit:
             ledger.settlement.withdraw_credit(account)
         review.done(
-            f"claimed {claimed / 1e18:.6f} OPEN, paid {credit / 1e18:.6f} OPEN of credit",
+            f"claimed {show_open(claimed)}, paid {show_open(credit)} of credit",
             claimed=str(claimed),
             credit=str(credit),
         )

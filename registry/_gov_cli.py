@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ..contracts import adopt, parse_open, reviewed, updates
+from ..contracts import adopt, parse_open, reviewed, show_open, updates
 from ._connect import Connection
 from .commands import As, DryRun, Json, acting, console, when
 
@@ -58,7 +58,7 @@ def delegate(
                 connection.as_(signer).wrap(parse_open(wrap))
             voter = connection.governance.delegate(signer, to)
             review.done(
-                f"{voter.wrapped / 1e18:g} OPEN now vote as {voter.delegate}",
+                f"{show_open(voter.wrapped)} now vote as {voter.delegate}",
                 wrapped=str(voter.wrapped),
                 votes=str(voter.votes),
                 delegate=voter.delegate,
@@ -93,11 +93,11 @@ def treasury(as_json: Json = False) -> None:
         kept = [{name: str(value) for name, value in asdict(one).items()} for one in found]
         print(json.dumps({"free": str(free), "promised": str(promised), "grants": kept}, indent=1))
         return
-    console.print(f"free {free / 1e18:,g} OPEN, promised to grants {promised / 1e18:,g} OPEN")
+    console.print(f"free {show_open(free)}, promised to grants {show_open(promised)}")
     if found:
-        table = Table("grant", "account", "OPEN", "vested", "paid", "until")
+        table = Table("grant", "account", "amount", "vested", "paid", "until")
         for one in found:
-            amounts = (f"{wei / 1e18:,g}" for wei in (one.total, one.vested, one.paid))
+            amounts = map(show_open, (one.total, one.vested, one.paid))
             until = when(one.start + one.duration) if one.duration else "stopped"
             table.add_row(str(one.id), one.account, *amounts, until)
         console.print(table)
@@ -115,7 +115,7 @@ def release(
         says = f"Pays what has vested of grant {grant} from the treasury to the grant's account."
         with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
             paid = connection.governance.release(signer, grant)
-            review.done(f"{paid / 1e18:g} OPEN paid", grant=grant, amount=str(paid))
+            review.done(f"{show_open(paid)} paid", grant=grant, amount=str(paid))
 
 
 @gov.command()

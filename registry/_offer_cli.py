@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ..contracts import parse_open, reviewed, show_open
+from ..contracts import parse_open, parse_span, reviewed, show_open
 from ..errors import UserError
 from ._cid import cid_from_digest, digest_of
 from ._licences import Offer
-from .commands import As, AssetId, DryRun, Json, acting, seconds
+from .commands import As, AssetId, DryRun, Json, acting
 
 __all__ = ["OfferId", "license", "offer_fields"]
 
@@ -39,8 +39,8 @@ def offer(
 ) -> None:
     """Offer licences of an asset of yours."""
     wei = parse_open(price, zero=True)
-    lasts = None if duration is None else seconds(duration)
-    grant = None if grant_within is None else seconds(grant_within)
+    lasts = None if duration is None else parse_span(duration)
+    grant = None if grant_within is None else parse_span(grant_within)
     try:
         text = terms.read_bytes()
     except OSError as error:

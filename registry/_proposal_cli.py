@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..contracts import parse_open, reviewed
+from ..contracts import parse_open, reviewed, show_open
 from ..errors import UserError
 from ._connect import Connection
 from ._gov_cli import gov
@@ -90,7 +90,9 @@ def vote(
         says = f"Votes {choice.name} the proposal to {effects}. A vote cannot be changed. Moves nothing."
         with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
             counted = governance.vote(signer, found.id, choice, reason)
-            review.done(f"{counted / 1e18:g} votes {choice.name}", proposal=str(found.id), votes=str(counted))
+            review.done(
+                f"{show_open(counted)} of votes {choice.name}", proposal=str(found.id), votes=str(counted)
+            )
 
 
 @gov.command()

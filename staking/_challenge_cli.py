@@ -159,7 +159,7 @@ def _before_jury(
     change = ledger.balance(ledger.address) - paid_in - int(bond)
     lost = report.verdict is Verdict.VERIFIED and not outcome.convicted
     review.done(
-        f"dispute {opened.id}: {outcome.state}, {show_open(outcome.slashed)} slashed; you: {change / 1e18:+g} OPEN"
+        f"dispute {opened.id}: {outcome.state}, {show_open(outcome.slashed)} slashed; you: {'+' if change > 0 else ''}{show_open(change)}"
         + ("\nthe record was honest, and the bond is lost" if lost else ""),
         **fields,
         state=outcome.state,

@@ -84,23 +84,23 @@ class Court:
 
     connection: Connection
     journal: Path
+    model: AssetRef
+    """What the accused call."""
     jurors: dict[str, Any] = field(default_factory=dict)
     agents: list[tuple[int, str]] = field(default_factory=list)
     """Every accused, and its operator."""
-    model: int = 0
-    """The asset that the accused call."""
 
     @classmethod
-    def open(cls, connection: Connection, journal: Path) -> Court:
-        """Everybody has OPEN, and accounts 6 to 19 are jurors."""
+    def open(cls, connection: Connection, journal: Path, model: str = MODEL) -> Court:
+        """Everybody has OPEN, accounts 6 to 19 are jurors, and the model with this CID is registered."""
         assert connection.devnet is not None
-        court = cls(connection, journal)
+        owner = connection.devnet.accounts[1]
+        court = cls(connection, journal, AssetRef(connection.assets.register_model(owner, model), model))
         for number in range(1, 20):
             court.account(number).wrap(20_000 * OPEN)
         for account in connection.devnet.accounts[6:]:
             join_jury(connection.as_(account), JUROR_STAKE)
             court.jurors[str(account.address)] = account
-        court.model = connection.assets.register_model(court.account(1).signer, MODEL)
         return court
 
     def account(self, number: int) -> Ledger:
@@ -210,25 +210,24 @@ class Accused:
         agent_id = agents.register(operator.signer, "Answerer", "Answers")
         court.agents.append((agent_id, operator.address))
         stake(operator, agent_id, STAKE)
-        used = [AssetRef(court.model, MODEL)]
-        manifest = Manifest("Answerer", used, [], [], "v1", Split(10_000, 0, 0, 0), "cpu", bytes(32))
+        manifest = Manifest("Answerer", [court.model], [], [], "v1", Split(10_000, 0, 0, 0), "cpu", bytes(32))
         key = court.connection.record_key(agent_id)
         epoch = agents.open_epoch(operator.signer, agent_id, key.address, manifest)
         return cls(court, agent_id, operator, manifest, epoch)
 
     def act(self, claimed: Sequence[int], fee: int = FEE) -> str:
         """Anchor one action of four tokens with these logprobs; returns the CID of its record."""
-        step = ModelCallStep(
-            self.court.model, MODEL, self.court.model, MODEL, PROMPT, TOKENS, list(claimed), Sampling(1.0, 1.0, 0, 4),
-            bytes(32), "fixed", "length", "answer",
+        model = self.court.model
+        return self.anchor(
+            ModelCallStep(
+                model.asset_id, model.cid, model.asset_id, model.cid, PROMPT, TOKENS, list(claimed),
+                Sampling(1.0, 1.0, 0, 4), bytes(32), "fixed", "length", "answer",
+            ),
+            fee,
         )  # fmt: skip
-        return self._anchor(step, fee)
 
-    def train(self, run: TrainingStep, fee: int = FEE) -> str:
-        """Anchor one paid training run; returns the CID of its record."""
-        return self._anchor(run, fee)
-
-    def _anchor(self, step: Step, fee: int) -> str:
+    def anchor(self, step: Step, fee: int = FEE) -> str:
+        """Anchor one action of this one step; returns the CID of its record."""
         connection, ledger = self.court.connection, self.operator
         nonce = ledger.next_nonce(self.agent_id)
         connection.store.put_blocks(step.encoded.blocks)

@@ -80,7 +80,7 @@ def test_a_run_that_gives_another_adapter_is_slashed(
         cid_of(b"trained on something else"),
         run.trainer_class,
     )
-    cid = accused.train(claimed)
+    cid = accused.anchor(claimed)
     auditor = court.account(3)
     before = auditor.balance(auditor.address)
     challenge = challenge_training(cid, 0, store=court.connection.store, ledger=auditor)
@@ -98,7 +98,7 @@ def test_a_run_that_gives_another_adapter_is_slashed(
 def test_an_honest_run_repeats_bit_for_bit_and_is_acquitted(
     court: Court, accused: Accused, run: TrainingStep, trainers: Mapping[str, Examiner]
 ) -> None:
-    cid = accused.train(run)
+    cid = accused.anchor(run)
     challenge = challenge_training(cid, 0, store=court.connection.store, ledger=court.account(3))
     challenge.draw()
     lazy, *diligent = challenge.committee
@@ -128,7 +128,7 @@ def test_a_juror_on_another_kind_of_machine_abstains(
     elsewhere = TrainingStep(
         run.base_asset_id, run.base, run.datanets, run.recipe, run.adapter, "torch/9.9/tpu/v9"
     )
-    cid = accused.train(elsewhere)
+    cid = accused.anchor(elsewhere)
     challenge = challenge_training(cid, 0, store=court.connection.store, ledger=court.account(3))
     challenge.draw()
     first = challenge.committee[0]

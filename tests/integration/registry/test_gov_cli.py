@@ -43,7 +43,8 @@ def test_from_delegation_to_effect(run: Run, read: Callable[..., Any], chain: Ch
     assert listed["effects"] == made["effects"]
     assert listed["state"] == "pending"
     run("gov", "vote", 1, "for", "--as", 3, fails=ChainError)  # not open yet
-    chain.advance(DAY + 1)
+    assert "UTC on the chain" in run("devnet", "advance", "25h").stdout
+    run("devnet", "advance", "soon", fails=UserError)
     voted = read("gov", "vote", 1, "for", "--reason", "they do", "--as", 3)
     assert voted["votes"] == wrapped["votes"]
     run("gov", "vote", 1, "against", "--as", 3, fails=ChainError)  # once

@@ -29,7 +29,6 @@ from openledger.registry import (
     Split,
     Status,
     Step,
-    TrainingStep,
     cid_of,
     digest_of,
     keccak,

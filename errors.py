@@ -14,6 +14,7 @@ __all__ = [
     "EngineError",
     "ExecutionError",
     "OpenLedgerError",
+    "OverloadedError",
     "UserError",
 ]
 
@@ -56,6 +57,17 @@ class UserError(OpenLedgerError):
     """The caller's input is wrong and can be fixed by the caller."""
 
     code = "user"
+
+
+class OverloadedError(UserError):
+    """More is asked for than can be done in time; nothing was begun. Ask again in ``retry_after`` seconds,
+    an estimate. What HTTP calls 429."""
+
+    code = "overloaded"
+
+    def __init__(self, what: str, *, retry_after: float, **rest: Any) -> None:
+        super().__init__(what, **rest)
+        self.retry_after = retry_after
 
 
 class ChainError(OpenLedgerError):

@@ -20,8 +20,10 @@ from ._types import (
     Generation,
     GenerationRequest,
     Generator,
+    Queue,
     Replayer,
     Sampling,
+    Tiers,
     Timings,
 )
 from ._verify import GROSS_DELTA, TOLERANCES, Replay, Tolerance, replay, tolerance_for, vote
@@ -46,10 +48,12 @@ __all__ = [
     "Limits",
     "LocalRegistry",
     "PoolConfig",
+    "Queue",
     "RegistryEntry",
     "Replay",
     "Replayer",
     "Sampling",
+    "Tiers",
     "Timings",
     "Tolerance",
     "calibrate",

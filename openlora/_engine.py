@@ -7,18 +7,19 @@ calls may be made from any thread; each waits only for its own request.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import EngineError, UserError
 from ..registry import clip_logprob
 from . import _vllm
-from ._adapters import Limits
 from ._loop import Answer, Job, Loop, NotANumberError
+from ._memory import AdapterSource
 from ._sampler import deficit
 from ._types import (
     LENGTH,
@@ -28,7 +29,9 @@ from ._types import (
     Choice,
     Generation,
     GenerationRequest,
+    Queue,
     Sampling,
+    Tiers,
 )
 
 __all__ = ["AdapterSource", "Engine", "EngineStats"]
@@ -37,12 +40,6 @@ T = TypeVar("T")
 
 FILTER_SLACK = 0.02
 """Nat by which top-k or top-p may remove a token here that the prover kept (see ``_verify``)."""
-
-
-class AdapterSource(Protocol):
-    """Where an engine gets adapters: a verified local PEFT directory for a reference, or an error."""
-
-    def fetch(self, adapter: AdapterRef, limits: Limits) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +53,16 @@ class EngineStats:
     output_tokens: int = 0
     busy_seconds: float = 0.0
     """Time spent inside vLLM's step."""
+    steps: int = 0
+    waiting: int = 0
+    """Requests that have not begun, now."""
+    running: int = 0
+    slots: int = 0
+    """Adapters one batch may hold."""
     adapters: tuple[str, ...] = ()
-    """CIDs of the adapters that were loaded."""
+    """CIDs of the adapters in memory."""
+    adapter_bytes: int = 0
+    """What they take."""
     rss_bytes: int = 0
 
 
@@ -66,8 +71,8 @@ class Engine:
 
     ``base`` is a directory or a Hugging Face name, ``base_asset`` its on-chain asset where it has one.
     ``engine`` are vLLM's engine arguments under vLLM's own names; what is left out gets defaults for a
-    small machine on CPU and vLLM's own on GPU. ``timeout`` bounds every call, in seconds; after
-    ``patience`` seconds a request whose adapter finds no free slot stops younger ones from passing it.
+    small machine on CPU and vLLM's own on GPU. ``timeout`` bounds every call, in seconds. ``tiers`` is the
+    memory for adapters, ``queue`` how requests wait for it.
 
     Raises ``UserError`` for arguments vLLM refuses and ``EngineError`` when it fails to start. After a
     failure inside vLLM every call raises ``EngineError`` and ``dead`` is true: make a new process.
@@ -81,19 +86,23 @@ class Engine:
         adapters: AdapterSource | None = None,
         engine: Mapping[str, Any] | None = None,
         timeout: float = 600.0,
-        patience: float = 1.0,
+        tiers: Tiers | None = None,
+        queue: Queue | None = None,
     ) -> None:
         self.base, self.base_asset, self.timeout = str(base), base_asset, timeout
-        self._adapters = adapters
         self._output_tokens = 0
         self._tokenizer: Any = None
         started = time.perf_counter()
-        self._loop = Loop(self.base, dict(engine or {}), patience)
+        self._loop = Loop(
+            self.base,
+            dict(engine or {}),
+            base_asset=base_asset,
+            source=adapters,
+            tiers=tiers or Tiers(),
+            queueing=queue or Queue(),
+        )
         self._start_seconds = time.perf_counter() - started
         self._facts = self._loop.facts
-        self._limits = Limits(
-            base_asset, self._facts.max_lora_rank, self._facts.lora_modules, self._facts.layers
-        )
 
     # What it is
 
@@ -138,7 +147,12 @@ class Engine:
             prompt_tokens=self._loop.prompt_tokens,
             output_tokens=self._output_tokens,
             busy_seconds=self._loop.busy,
-            adapters=tuple(self._loop.adapters),
+            steps=self._loop.steps,
+            waiting=self._loop.unfinished - self._loop.running,
+            running=self._loop.running,
+            slots=self._facts.max_loras,
+            adapters=tuple(self._loop.memory.residents),
+            adapter_bytes=self._loop.memory.residents.used,
             rss_bytes=psutil.Process().memory_info().rss,
         )
 
@@ -172,6 +186,8 @@ class Engine:
         if sampling.stop_token_ids is None:
             sampling = replace(sampling, stop_token_ids=self.stop_token_ids)
         self._check_tokens(sampling.stop_token_ids or (), "stop token", empty=True)
+        if not -8 <= request.priority <= 8:
+            raise UserError(f"Priority {request.priority} was refused", why="it lies between -8 and 8")
         params = _vllm.generate_params(sampling, request.seed)
 
         def finish(output: Any, job: Job) -> Generation:
@@ -190,10 +206,12 @@ class Engine:
                 engine_class=self.engine_class,
                 seed=request.seed,
                 sampling=sampling,
-                timings=job.timings(),
+                timings=self._loop.timings(job),
             )
 
-        return self._submit(prompt, params, request.adapter, finish)
+        return self._loop.submit(
+            prompt, params, request.adapter, finish, priority=request.priority, deadline=request.deadline
+        )
 
     def score(self, prompt: list[int], tokens: list[int], adapter: AdapterRef | None) -> list[int]:
         """The logprob (10⁻⁴ nat) of each of ``tokens`` after ``prompt``, from one prefill.
@@ -239,7 +257,7 @@ class Engine:
         self._check_tokens([*prompt, *tokens], "prompt")
         self._check_length(len(prompt), len(tokens))
         chosen = [
-            self._submit(
+            self._loop.submit(
                 [*prompt, *tokens[:at]],
                 _vllm.choice_params(sampling, seed, at),
                 adapter,
@@ -257,8 +275,12 @@ class Engine:
             choices.append(Choice(at, token, behind))
         return choices
 
+    def preload(self, adapter: AdapterRef) -> Future[None]:
+        """Fetch, check and bring an adapter into memory before it is asked for. Takes no slot from others."""
+        return self._loop.preload(adapter)
+
     def close(self) -> None:
-        """Stop the thread and fail whatever still waits. The memory is freed when the process ends."""
+        """Stop the threads and fail whatever still waits. The memory is freed when the process ends."""
         self._loop.close()
 
     # Requests that read the distribution
@@ -285,7 +307,9 @@ class Engine:
                 rows.append((_integers([mine])[0], int(token), max(0.0, float(top - mine))))
             return rows
 
-        return self._wait(self._submit([*prompt, *tokens], _vllm.prefill_params(int(best)), adapter, finish))
+        return self._wait(
+            self._loop.submit([*prompt, *tokens], _vllm.prefill_params(int(best)), adapter, finish)
+        )
 
     def _distribution(self, prefix: list[int], adapter: AdapterRef | None) -> Answer[np.ndarray[Any, Any]]:
         """All raw logprobs after ``prefix``: float32 (vocabulary,)."""
@@ -301,7 +325,7 @@ class Engine:
                 raise NotANumberError
             return values
 
-        return self._submit(prefix, _vllm.distribution_params(), adapter, finish)
+        return self._loop.submit(prefix, _vllm.distribution_params(), adapter, finish)
 
     # Refusals
 
@@ -329,22 +353,6 @@ class Engine:
                 why=f"together they must fit in {self.max_model_len} tokens",
                 fix=f"ask for at most {self.max_model_len - prompt} tokens, or shorten the prompt",
             )
-
-    # The engine's thread
-
-    def _submit(
-        self, prompt: list[int], params: Any, adapter: AdapterRef | None, finish: Callable[[Any, Job], T]
-    ) -> Answer[T]:
-        directory = None
-        if adapter is not None:
-            if self._adapters is None:
-                raise UserError(
-                    "This engine serves its base model only",
-                    why="it was started without a source of adapters",
-                    fix="start it with adapters=AdapterStore(...)",
-                )
-            directory = self._adapters.fetch(adapter, self._limits)
-        return self._loop.submit(prompt, params, adapter, directory, finish)
 
     def _wait(self, answer: Answer[T]) -> T:
         return self._loop.wait(answer, self.timeout)

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,8 @@ from typing import Any, cast
 from ..errors import EngineError, OpenLedgerError
 from . import _vllm
 from ._engine import AdapterSource, Engine, EngineStats
-from ._types import AdapterRef, AssetRef, Choice, Generation, GenerationRequest, Sampling
+from ._loop import timed_out
+from ._types import AdapterRef, AssetRef, Choice, Generation, GenerationRequest, Queue, Sampling, Tiers
 
 __all__ = ["EnginePool", "PoolConfig"]
 
@@ -38,8 +40,13 @@ class PoolConfig:
     """Seconds for a replica to come up; a large base model takes its time."""
     num_cpus: float = 1.0
     num_gpus: float = 0.0
-    concurrency: int = 64
-    """Calls one replica holds at once; vLLM batches them."""
+    concurrency: int = 8192
+    """Calls one replica holds at once, waiting or running; keep it above ``queue.max_waiting``, which refuses what is
+    too much with a clear error where Ray would only let it wait."""
+    tiers: Tiers = field(default_factory=Tiers)
+    """Memory for adapters in each replica."""
+    queue: Queue = field(default_factory=Queue)
+    """How requests wait for a replica."""
     restarts: int = 5
     """How often Ray replaces a replica that died; the calls it held are made once more."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +68,8 @@ class _Replica:
         self._config = config
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        # Calls that block: refusals that ask the chain, and replays, which are several requests each.
+        self._threads = ThreadPoolExecutor(64)
 
     def _get(self) -> Engine:
         with self._lock:
@@ -72,26 +81,50 @@ class _Replica:
                     adapters=config.adapters() if config.adapters else None,
                     engine=config.engine,
                     timeout=config.timeout,
+                    tiers=config.tiers,
+                    queue=config.queue,
                 )
             return self._engine
 
-    def info(self) -> _Info:
-        engine = self._get()
+    async def _ready(self) -> Engine:
+        engine = self._engine
+        return engine if engine is not None else await asyncio.to_thread(self._get)
+
+    async def info(self) -> _Info:
+        engine = await self._ready()
         return _Info(engine.engine_class, engine.vocab_size, engine.max_model_len, engine.stop_token_ids)
 
-    def stats(self) -> EngineStats:
-        return self._get().stats()
+    async def stats(self) -> EngineStats:
+        return (await self._ready()).stats()
 
-    def call(self, method: str, *arguments: Any) -> Any:
-        engine = self._get()
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Holds no thread while it waits; ended by ``ray.cancel``, it leaves the engine."""
+        loop = asyncio.get_running_loop()
+        engine = await self._ready()
         try:
-            return getattr(engine, method)(*arguments)
+            answer = await loop.run_in_executor(self._threads, engine.submit, request)
+            try:
+                return await asyncio.wait_for(asyncio.wrap_future(answer), engine.timeout)
+            except TimeoutError:
+                raise timed_out(engine.timeout) from None
         except EngineError as error:
-            if engine.dead:
-                # Ray restarts an actor whose process ends, never one that only raises.
-                print(f"openlora: replica ends: {error}", file=sys.stderr, flush=True)
-                os._exit(1)
+            self._end(error)
             raise
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        engine = await self._ready()
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, getattr(engine, method), *arguments)
+        except EngineError as error:
+            self._end(error)
+            raise
+
+    def _end(self, error: EngineError) -> None:
+        if self._engine is not None and self._engine.dead:
+            # Ray restarts an actor whose process ends, never one that only raises.
+            print(f"openlora: replica ends: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
 
 
 class EnginePool:
@@ -235,6 +268,8 @@ class EnginePool:
             range(len(self._replicas)),
             key=lambda index: hashlib.sha256(f"{index}/{key}".encode()).digest(),
         )
+        if method == "generate":
+            return self._replicas[chosen].generate.remote(*arguments)
         return self._replicas[chosen].call.remote(method, *arguments)
 
     def _ask(self, adapter: AdapterRef | None, method: str, *arguments: Any) -> Any:

@@ -19,8 +19,10 @@ __all__ = [
     "Generation",
     "GenerationRequest",
     "Generator",
+    "Queue",
     "Replayer",
     "Sampling",
+    "Tiers",
     "Timings",
 ]
 
@@ -84,6 +86,29 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Tiers:
+    """Memory for adapters beside the base model. The disk's share is ``AdapterStore``'s."""
+
+    ram_bytes: int = 2 << 30
+    """Adapters ready to run; beyond it the least recently used are dropped, and read from disk when asked for."""
+    slot_bytes: int = 512 << 20
+    """Room for those of one batch, which decides vLLM's ``max_loras`` where that is not given."""
+    pinned: tuple[AdapterRef, ...] = ()
+    """Loaded at the start and never dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How requests wait for an engine."""
+
+    max_waiting: int = 4096
+    """Requests that may wait beside a full batch; of one adapter half as many. More are refused with
+    ``OverloadedError``."""
+    patience: int = 32
+    """Engine steps an adapter waits for a slot before another has to give up its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One prompt to be continued under ``adapter``, or under the base model alone when it is ``None``."""
 
@@ -93,6 +118,10 @@ class GenerationRequest:
     sampling: Sampling
     seed: bytes
     """32 bytes that fix every random choice; unused at temperature 0, committed all the same."""
+    priority: int = 0
+    """−8 to 8. Each step is a head start of 4,096 tokens, not a right to starve others."""
+    deadline: float | None = None
+    """Seconds in which it must begin; else it is refused with ``OverloadedError``."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", tuple(self.prompt))
@@ -100,10 +129,13 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds from submission to the first step the request ran in, and from there to its end."""
+    """Seconds from submission to the first step the request ran in, and from there to its end; and in steps."""
 
     queued: float = 0.0
     running: float = 0.0
+    queued_steps: int = 0
+    """Steps the engine made meanwhile."""
+    running_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

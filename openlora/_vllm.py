@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ._types import Sampling
+
+if TYPE_CHECKING:
+    from ._lora import AdapterCache
 
 __all__ = [
     "LORA_MODULES",
     "START_FIX",
     "Facts",
+    "Started",
     "choice_params",
     "clear_not_a_number",
     "distribution_params",
@@ -25,6 +32,7 @@ __all__ = [
     "lora_request",
     "prefill_params",
     "reason",
+    "slots",
     "start",
 ]
 
@@ -45,7 +53,11 @@ _RESERVED = {
     "skip_tokenizer_init": "prompts are token ids",
     "speculative_config": "speculative decoding skips the seeded sampler",
     "disable_log_stats": "the engine keeps its own counters",
+    "max_cpu_loras": "adapters are cached by bytes, see Tiers",
 }
+
+_MANY = 1 << 20
+_MOST_SLOTS = 64
 
 _SMALL_CPU: dict[str, Any] = {
     "dtype": "float32",
@@ -60,8 +72,6 @@ _SMALL_CPU: dict[str, Any] = {
 
 _ALWAYS: dict[str, Any] = {
     "seed": 0,
-    "max_loras": 8,
-    "max_cpu_loras": 32,
     "max_lora_rank": 16,
     "lora_target_modules": list(LORA_MODULES),
     "enable_prefix_caching": True,
@@ -78,9 +88,19 @@ class Facts:
     max_model_len: int
     stop_token_ids: tuple[int, ...]
     max_loras: int
+    max_num_seqs: int
     max_lora_rank: int
     lora_modules: frozenset[str]
     layers: dict[str, tuple[int, int]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A running engine."""
+
+    llm: Any
+    cache: AdapterCache
+    facts: Facts
 
 
 def environment() -> dict[str, str]:
@@ -96,7 +116,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def start(base: str, arguments: dict[str, Any]) -> tuple[Any, Facts]:
+def start(base: str, arguments: dict[str, Any], slot_bytes: int) -> Started:
     """Start an engine. Raises ``UserError`` for arguments that cannot be right; vLLM's own errors pass."""
     _check(arguments)
     for name, value in environment().items():
@@ -108,7 +128,7 @@ def start(base: str, arguments: dict[str, Any]) -> tuple[Any, Facts]:
     from vllm import EngineArgs, LLMEngine
     from vllm.platforms import current_platform
 
-    from ._lora_cpu import install
+    from . import _lora, _lora_cpu
     from ._processor import SeededSampler
 
     unknown = set(arguments) - set(EngineArgs.__dataclass_fields__)
@@ -121,40 +141,74 @@ def start(base: str, arguments: dict[str, Any]) -> tuple[Any, Facts]:
         )
     on_cpu = current_platform.is_cpu()
     if on_cpu:
-        install()
+        _lora_cpu.install()
     merged = _ALWAYS | (_SMALL_CPU if on_cpu else {}) | arguments
-    # vLLM itself defaults this to max_loras, so a smaller wish for one must not fail on our other default.
-    merged["max_cpu_loras"] = max(merged["max_cpu_loras"], merged["max_loras"])
-    llm = LLMEngine.from_engine_args(
-        EngineArgs(
-            model=base,
-            enable_lora=True,
-            logits_processors=[SeededSampler],
-            logprobs_mode="raw_logprobs",
-            max_logprobs=-1,
-            skip_tokenizer_init=True,
-            disable_log_stats=True,
-            **merged,
-        ),
-        enable_multiprocessing=False,
+    engine = EngineArgs(
+        model=base,
+        enable_lora=True,
+        logits_processors=[SeededSampler],
+        logprobs_mode="raw_logprobs",
+        max_logprobs=-1,
+        skip_tokenizer_init=True,
+        disable_log_stats=True,
+        # Only a count, and nothing is made for it: what may be in memory is decided in bytes, by Tiers.
+        max_cpu_loras=_MANY,
+        **merged,
     )
+    model = engine.create_model_config()
+    layers, modules = _layers(model.hf_config), frozenset(merged["lora_target_modules"])
+    if "max_loras" not in merged:
+        most = merged.get("max_num_seqs") or _MOST_SLOTS
+        engine.max_loras = slots(
+            layers, modules, engine.max_lora_rank, model.dtype.itemsize, slot_bytes, most
+        )
+    with _llvmlite_hidden():
+        llm = LLMEngine.from_engine_args(engine, enable_multiprocessing=False)
     config = llm.vllm_config
     model = config.model_config
     dtype = str(model.dtype).removeprefix("torch.")
     device = "cpu" if on_cpu else str(current_platform.get_device_name()).replace("/", "-").replace(" ", "-")
     if not on_cpu:
         torch.backends.cuda.matmul.allow_tf32 = False
-    return llm, Facts(
+    facts = Facts(
         engine_class=f"{_build(on_cpu)}/{dtype}/{device}",
         vocab_size=int(model.get_vocab_size()),
         # One token less than vLLM's: scoring a full context feeds all of it and still decodes one.
         max_model_len=int(model.max_model_len) - 1,
         stop_token_ids=_stops(model),
         max_loras=int(config.lora_config.max_loras),
+        max_num_seqs=int(config.scheduler_config.max_num_seqs),
         max_lora_rank=int(config.lora_config.max_lora_rank),
-        lora_modules=frozenset(merged["lora_target_modules"]),
-        layers=_layers(model.hf_config),
+        lora_modules=modules,
+        layers=layers,
     )
+    return Started(llm, llm.collective_rpc(_lora.install)[0], facts)
+
+
+@contextmanager
+def _llvmlite_hidden() -> Iterator[None]:
+    """Where numba was imported before, a CPU engine does not start: vLLM 0.32 asks everything any module holds
+    for its ``__dict__`` (triton_utils/dispatcher.py, _rebind_kernels), and llvmlite's handle of its library
+    answers with a function. Not reported upstream; remove when that scan takes dictionaries only."""
+    hidden = sys.modules.pop("llvmlite.binding.ffi", None)
+    try:
+        yield
+    finally:
+        if hidden is not None:
+            sys.modules["llvmlite.binding.ffi"] = hidden
+
+
+def slots(
+    layers: dict[str, tuple[int, int]] | None,
+    modules: frozenset[str],
+    rank: int,
+    itemsize: int,
+    memory: int,
+    most: int,
+) -> int:
+    """``max_loras`` for ``memory`` bytes: vLLM keeps A and B of every layer at full rank for each slot."""
+    one = sum(sum(size) for name, size in (layers or {}).items() if name.rpartition(".")[2] in modules)
+    return max(1, min(most, memory // (one * rank * itemsize))) if one else 8
 
 
 def _layers(config: Any) -> dict[str, tuple[int, int]] | None:
@@ -237,11 +291,11 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
-def lora_request(cid: str, number: int, directory: Path) -> Any:
-    """vLLM keys its prefix cache on name and path: both are the CID."""
+def lora_request(cid: str, number: int, directory: Path | None = None) -> Any:
+    """vLLM keys its prefix cache on name and path (vllm-project/vllm#30931), not on content: the name is the CID."""
     from vllm.lora.request import LoRARequest
 
-    return LoRARequest(lora_name=cid, lora_int_id=number, lora_path=str(directory))
+    return LoRARequest(lora_name=cid, lora_int_id=number, lora_path=str(directory or cid))
 
 
 def _params(**changes: Any) -> Any:

@@ -41,8 +41,10 @@ class ContentStore(Protocol):
     def add_path(self, path: Path) -> str:
         """Store a file or directory as UnixFS (raw leaves, 256 KiB, width 174) and return its root CID."""
 
-    def fetch_path(self, cid: str, dest: Path) -> Path:
-        """Write the file or directory ``cid`` to ``dest``: all of it or nothing. Returns ``dest``."""
+    def fetch_path(self, cid: str, dest: Path, *, limit: int | None = None) -> Path:
+        """Write the file or directory ``cid`` to ``dest``: all of it or nothing. Returns ``dest``.
+
+        Raises ``ContentError`` as soon as its blocks are more than ``limit`` bytes together."""
 
 
 class BaseStore(ABC):
@@ -106,5 +108,20 @@ class BaseStore(ABC):
     def add_path(self, path: Path) -> str:
         return add_path(Path(path), self.put)
 
-    def fetch_path(self, cid: str, dest: Path) -> Path:
-        return fetch_path(normalise_cid(cid), Path(dest), self.get)
+    def fetch_path(self, cid: str, dest: Path, *, limit: int | None = None) -> Path:
+        read = 0
+
+        def get(block: str) -> bytes:
+            nonlocal read
+            data = self.get(block)
+            read += len(data)
+            if limit is not None and read > limit:
+                raise ContentError(
+                    f"{cid} was not fetched",
+                    why=f"it is larger than {limit} bytes",
+                    fix="allow more, or publish something smaller",
+                    cid=cid,
+                )
+            return data
+
+        return fetch_path(normalise_cid(cid), Path(dest), get)

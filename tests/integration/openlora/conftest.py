@@ -9,11 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
+from safetensors.numpy import save_file
 
 from openledger.errors import UserError
-from openledger.openlora import AdapterRef, AdapterStore, AssetRef, EnginePool, PoolConfig
+from openledger.openlora import (
+    AdapterRef,
+    AdapterStore,
+    AssetRef,
+    Engine,
+    EnginePool,
+    PoolConfig,
+    Queue,
+    Tiers,
+)
 from openledger.registry import LocalStore, path_cid
 
 VOCAB = 1024
@@ -74,6 +85,51 @@ def make_adapter(
     return path
 
 
+SHAPES = {
+    "self_attn.q_proj": (64, 64),
+    "self_attn.k_proj": (64, 32),
+    "self_attn.v_proj": (64, 32),
+    "self_attn.o_proj": (64, 64),
+    "mlp.gate_proj": (64, 128),
+    "mlp.up_proj": (64, 128),
+    "mlp.down_proj": (128, 64),
+}
+"""The layers of one block of ``make_base``'s default, (inputs, outputs)."""
+
+
+def write_adapter(
+    path: Path,
+    *,
+    seed: int,
+    rank: int = 4,
+    modules: tuple[str, ...] = ("q_proj", "down_proj"),
+    blocks: tuple[int, ...] = (0, 1),
+    scale: float = 0.2,
+) -> Path:
+    """What ``make_adapter`` makes, in a millisecond and without a model."""
+    draw = np.random.default_rng(seed)
+    tensors = {}
+    for block in blocks:
+        for name, (inputs, outputs) in SHAPES.items():
+            if name.rpartition(".")[2] in modules:
+                layer = f"base_model.model.model.layers.{block}.{name}"
+                tensors[f"{layer}.lora_A.weight"] = draw.normal(0, scale, (rank, inputs)).astype(np.float32)
+                tensors[f"{layer}.lora_B.weight"] = draw.normal(0, scale, (outputs, rank)).astype(np.float32)
+    path.mkdir()
+    save_file(tensors, path / "adapter_model.safetensors")
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": "tiny",
+        "r": rank,
+        "lora_alpha": 2 * rank,
+        "target_modules": sorted(modules),
+        "bias": "none",
+    }
+    (path / "adapter_config.json").write_text(json.dumps(config))
+    return path
+
+
 @dataclass(frozen=True)
 class Entry:
     """An adapter as a registry would give it."""
@@ -113,6 +169,12 @@ class Tiny:
         entries[str(asset_id)] = (cid, 3, revoked, parents)
         self.table.write_text(json.dumps(entries))
         return AdapterRef(asset_id, cid)
+
+    def publish(self, number: int, **options: Any) -> AdapterRef:
+        """A new adapter by ``write_adapter``, registered as asset ``number``."""
+        made = write_adapter(self.root / f"made-{number}", seed=number, **options)
+        self.directories[f"made-{number}"] = made
+        return self.register(number, self.content.add_path(made))
 
     @property
     def content(self) -> LocalStore:
@@ -158,3 +220,19 @@ def pool(running_ray: None, tiny: Tiny) -> Iterator[EnginePool]:
     started = EnginePool.start(tiny.config())
     yield started
     started.close()
+
+
+@pytest.fixture(scope="session")
+def engine(tiny: Tiny) -> Iterator[Engine]:
+    """In this process, so that tests see inside: two slots, memory for a few dozen small adapters."""
+    made = Engine(
+        tiny.base,
+        base_asset=tiny.base_asset,
+        adapters=tiny.store(),
+        engine={"max_loras": 2, "max_lora_rank": 64, "max_num_seqs": 16},
+        timeout=120,
+        tiers=Tiers(ram_bytes=4 << 20),
+        queue=Queue(patience=8),
+    )
+    yield made
+    made.close()

@@ -166,7 +166,7 @@ def test_a_killed_replica_comes_back_and_the_call_is_made_again(pool: EnginePool
 
 def test_an_engine_that_fails_is_replaced(pool: EnginePool, tiny: Tiny) -> None:
     def sabotage(replica: object) -> int:
-        replica._engine._loop._admit = None  # type: ignore[attr-defined] # the loop ends, as if vLLM had raised
+        replica._engine._loop._load_some = None  # type: ignore[attr-defined] # the loop ends, as if vLLM had raised
         return os.getpid()
 
     before = pool.generate(ask(None)).tokens
@@ -209,8 +209,7 @@ def test_a_request_that_takes_too_long_is_dropped_and_its_neighbours_go_on(
         return float(before)
 
     def running(replica: object) -> int:
-        loop = replica._engine._loop  # type: ignore[attr-defined]
-        return len(loop._running) + len(loop._waiting)
+        return int(replica._engine._loop.unfinished)  # type: ignore[attr-defined]
 
     other = [ask(adapter, 240) for adapter in tiny.adapters.values()]
     alone = [pool.generate(request).tokens for request in other]

@@ -1,0 +1,168 @@
+"""Adapters in memory and on their way there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import EngineError, OpenLedgerError, UserError
+from . import _vllm
+from ._adapters import Limits
+from ._residents import Residents
+from ._types import AdapterRef, Tiers
+
+if TYPE_CHECKING:
+    from ._lora import AdapterCache
+
+__all__ = ["AdapterSource", "Memory"]
+
+LOADS = 4
+"""Adapters that are fetched and read at once, each in a thread of its own."""
+
+
+class AdapterSource(Protocol):
+    """Where an engine gets adapters. Called from many threads."""
+
+    def check(self, adapter: AdapterRef, limits: Limits) -> None:
+        """Raise unless the registry vouches for it now."""
+
+    def fetch(self, adapter: AdapterRef, limits: Limits) -> Path:
+        """A verified local PEFT directory, or an error."""
+
+
+class Memory:
+    """Reads adapters in threads beside the engine's, each once however many ask, and keeps vLLM's cache in step
+    with the residents. Only ``check`` and ``read`` run outside the engine's thread; ``post`` gets a closure back
+    into it."""
+
+    def __init__(
+        self,
+        source: AdapterSource | None,
+        limits: Limits,
+        cache: AdapterCache,
+        tiers: Tiers,
+        post: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._source, self._limits, self._post = source, limits, post
+        self.cache = cache
+        self.residents = Residents(tiers.ram_bytes, [adapter.cid for adapter in tiers.pinned])
+        self._threads = ThreadPoolExecutor(LOADS, thread_name_prefix="openlora-load")
+        self._loading: set[str] = set()
+        self._preloads: dict[str, list[Future[None]]] = {}
+
+    def check(self, adapter: AdapterRef) -> None:
+        """Raise unless the registry vouches for it."""
+        if self._source is None:
+            raise UserError(
+                "This engine serves its base model only",
+                why="it was started without a source of adapters",
+                fix="start it with adapters=AdapterStore(...)",
+            )
+        self._source.check(adapter, self._limits)
+
+    def recheck(self, adapter: AdapterRef, done: Callable[[Exception | None], None]) -> None:
+        """``check``, elsewhere; ``done`` is called in the engine's thread."""
+
+        def ask() -> None:
+            refusal: Exception | None = None
+            try:
+                self.check(adapter)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the request learns of it
+                refusal = error
+            self._post(partial(done, refusal))
+
+        self._threads.submit(ask)
+
+    def __contains__(self, cid: str) -> bool:
+        return cid in self.residents
+
+    @property
+    def room(self) -> bool:
+        """Whether to begin another load: when all that is in memory is in use it is better to wait."""
+        return len(self._loading) < LOADS and (self.residents.room or self.residents.idle)
+
+    def load(self, adapter: AdapterRef, done: Callable[[AdapterRef, OpenLedgerError | None], None]) -> None:
+        """Bring an adapter into memory, unless that has begun; ``done`` is called in the engine's thread."""
+        if adapter.cid not in self._loading:
+            self._loading.add(adapter.cid)
+            self._threads.submit(self._read, adapter, self.residents.number(), done)
+
+    def preload(
+        self,
+        adapter: AdapterRef,
+        answer: Future[None],
+        done: Callable[[AdapterRef, OpenLedgerError | None], None],
+    ) -> None:
+        if adapter.cid in self.residents:
+            answer.set_result(None)
+        else:
+            self._preloads.setdefault(adapter.cid, []).append(answer)
+            self.load(adapter, done)
+
+    def hold(self, cid: str) -> None:
+        self.residents.hold(cid)
+
+    def release(self, cid: str) -> None:
+        for number in self.residents.release(cid):
+            self.cache.remove(number)
+
+    def close(self, death: EngineError) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for answers in self._preloads.values():
+            for answer in answers:
+                answer.set_exception(death)
+        self._preloads.clear()
+
+    def _read(
+        self, adapter: AdapterRef, number: int, done: Callable[[AdapterRef, OpenLedgerError | None], None]
+    ) -> None:
+        """Fetch, verify, parse."""
+        assert self._source is not None
+        result: Any = None
+        for attempt in (1, 2):
+            directory = None
+            try:
+                directory = self._source.fetch(adapter, self._limits)
+                result = self.cache.parse(_vllm.lora_request(adapter.cid, number, directory))
+            except OpenLedgerError as error:
+                result = error
+            except Exception as error:  # noqa: BLE001 - vLLM's loader raises anything
+                if attempt == 1 and directory is not None and not directory.exists():
+                    continue  # it had to go for another between two lines, perhaps by another process
+                result = UserError(
+                    f"Adapter {adapter.asset_id} was refused",
+                    why=f"vLLM cannot load {adapter.cid}: {_vllm.reason(error)}",
+                    fix="check that it was trained on this base model",
+                )
+                result.__cause__ = error
+            break
+        self._post(partial(self._arrived, adapter, number, result, done))
+
+    def _arrived(
+        self,
+        adapter: AdapterRef,
+        number: int,
+        result: Any,
+        done: Callable[[AdapterRef, OpenLedgerError | None], None],
+    ) -> None:
+        self._loading.discard(adapter.cid)
+        error: OpenLedgerError | None = result if isinstance(result, OpenLedgerError) else None
+        if error is None and result.memory > self.residents.budget:
+            error = UserError(
+                f"Adapter {adapter.asset_id} was refused",
+                why=f"it takes {result.memory} bytes, all adapters together may take {self.residents.budget}",
+                fix="start the engine with more Tiers.ram_bytes",
+            )
+        if error is None:
+            for gone in self.residents.add(adapter.cid, number, result.memory):
+                self.cache.remove(gone)
+            self.cache.insert(result)
+        for answer in self._preloads.pop(adapter.cid, []):
+            if error is None:
+                answer.set_result(None)
+            else:
+                answer.set_exception(error)
+        done(adapter, error)

@@ -1,0 +1,150 @@
+"""What a PEFT LoRA directory holds, read without executing or unpickling anything."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ._types import AdapterRef
+
+__all__ = ["WEIGHTS", "Shape", "inspect", "leaf", "refused"]
+
+_CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_HARMLESS = {".json", ".md", ".txt", ".jinja", ""}
+_HEADS = {"lm_head", "embed_tokens", "embed_out", "wte", "wpe"}
+# What changes the meaning of A and B in ways vLLM does not follow, and the value that switches it off.
+_UNSUPPORTED: dict[str, Any] = {
+    "use_dora": False,
+    "bias": "none",
+    "lora_bias": False,
+    "layer_replication": None,
+    "modules_to_save": None,
+    "trainable_token_indices": None,
+    "alora_invocation_tokens": None,
+    "use_qalora": False,
+    "use_bdlora": None,
+    "target_parameters": None,
+}
+
+
+_EXPONENTS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Rank, and every adapted layer with its (inputs, outputs). Hashable, so that adapters alike share one."""
+
+    rank: int
+    layers: tuple[tuple[str, tuple[int, int]], ...]
+
+
+def inspect(adapter: AdapterRef, path: Path) -> Shape:
+    """What the files of a PEFT directory hold, read without executing or unpickling anything."""
+    if not path.is_dir():
+        raise refused(adapter, "it is a single file", "publish the PEFT directory")
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        if not file.is_file() or file.is_symlink():
+            raise refused(adapter, f"{name} is not a plain file")
+        if name != WEIGHTS and (file.suffix not in _HARMLESS or file.name.startswith(".")):
+            raise refused(
+                adapter,
+                f"it holds {name}; only safetensors are loaded, never pickles or code",
+                f"publish {_CONFIG} and {WEIGHTS} alone",
+            )
+    for needed in (_CONFIG, WEIGHTS):
+        if not (path / needed).is_file():
+            raise refused(adapter, f"it lacks {needed}", "save it with peft's save_pretrained")
+    rank = _check_config(adapter, path / _CONFIG)
+    layers = _check_weights(adapter, path / WEIGHTS, rank)
+    return Shape(rank, tuple(sorted(layers.items())))
+
+
+def _check_config(adapter: AdapterRef, path: Path) -> int:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
+        alphas = [float(config["lora_alpha"]), *map(float, (config.get("alpha_pattern") or {}).values())]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise refused(adapter, f"{_CONFIG} cannot be read ({type(error).__name__}: {error})") from error
+    if min(ranks) < 1 or not all(map(math.isfinite, alphas)):
+        raise refused(
+            adapter, f"{_CONFIG} asks for rank {min(ranks)} and alpha {alphas[0]}", "train it again"
+        )
+    if config.get("peft_type") != "LORA":
+        raise refused(adapter, f"it is a {config.get('peft_type')} adapter", "train a LoRA adapter")
+    for name, off in _UNSUPPORTED.items():
+        if config.get(name) not in (off, None, False, [], {}):
+            raise refused(adapter, f"it sets {name} to {config[name]!r}", f"train it without {name}")
+    return max(ranks)
+
+
+def _check_weights(adapter: AdapterRef, path: Path, rank: int) -> dict[str, tuple[int, int]]:
+    """The layers adapted and their (inputs, outputs)."""
+    from safetensors import SafetensorError, safe_open
+
+    sides: dict[str, dict[str, list[int]]] = {}
+    try:
+        with safe_open(path, framework="numpy") as weights:
+            for key in weights.keys():  # noqa: SIM118 - not a mapping
+                layer, _, rest = key.rpartition(".lora_")
+                side = rest.split(".", 1)[0]
+                if leaf(layer) in _HEADS or "embedding" in rest:
+                    raise refused(
+                        adapter,
+                        f"it adapts {leaf(layer) or key}, which the engine cannot score",
+                        "leave the output head and the embeddings out of target_modules",
+                    )
+                if not layer or side not in ("A", "B"):
+                    raise refused(
+                        adapter, f"tensor {key} is not a LoRA matrix", "train it without modules_to_save"
+                    )
+                tensor = weights.get_slice(key)
+                shape = tensor.get_shape()
+                if len(shape) != 2 or min(shape) < 1 or shape[side == "B"] > rank:
+                    raise refused(adapter, f"tensor {key} has shape {shape}, not that of rank {rank}")
+                sides.setdefault(layer.removeprefix("base_model.model."), {})[side] = shape
+        _check_finite(adapter, path)
+    except (SafetensorError, OSError) as error:
+        raise refused(adapter, f"{WEIGHTS} cannot be read ({error})", "save it with safetensors") from error
+    if not sides:
+        raise refused(adapter, "it holds no weights")
+    for layer, pair in sides.items():
+        if len(pair) != 2 or pair["A"][0] != pair["B"][1]:
+            raise refused(adapter, f"the two matrices of {layer} do not fit together")
+    return {layer: (pair["A"][1], pair["B"][0]) for layer, pair in sides.items()}
+
+
+def _check_finite(adapter: AdapterRef, path: Path) -> None:
+    """Refuse NaN and infinities: they would spread through the KV cache to other requests."""
+    import numpy as np
+
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        for name, tensor in header.items():
+            if name == "__metadata__":
+                continue
+            if tensor["dtype"] not in _EXPONENTS:
+                raise refused(
+                    adapter, f"tensor {name} is of type {tensor['dtype']}", "save it as float32 or bfloat16"
+                )
+            kind, mask = _EXPONENTS[tensor["dtype"]]
+            start, end = tensor["data_offsets"]
+            file.seek(8 + length + start)
+            bits = np.frombuffer(file.read(end - start), dtype=kind)
+            # All exponent bits set is how IEEE 754 writes infinities and NaN; numpy has no bfloat16.
+            if np.any((bits & mask) == mask):
+                raise refused(adapter, f"tensor {name} holds values that are not finite", "train it again")
+
+
+def leaf(layer: str) -> str:
+    return layer.rpartition(".")[2]
+
+
+def refused(adapter: AdapterRef, why: str, fix: str = "use another adapter") -> UserError:
+    return UserError(f"Adapter {adapter.asset_id} was refused", why=why, fix=fix)

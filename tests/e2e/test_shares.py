@@ -3,15 +3,17 @@ them, corrected, and paid to those they belong to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import loop
 import pytest
+from typer.testing import Result
 
+from openledger.contracts import Devnet
 from openledger.errors import ChainError
 from openledger.registry import BatchHeader, Payout
-from openledger.runtime import Batcher
+from openledger.runtime import Batcher, Receipt
 from openledger.staking import (
     Payouts,
     challenge_shares,
@@ -41,9 +43,20 @@ def honest(stack: Any) -> BatchHeader:
 
 
 @pytest.fixture(scope="module")
+def devnet(stack: Any) -> Devnet:
+    """What the commands act on."""
+    found: Devnet = stack.world.connection.devnet
+    return found
+
+
+@pytest.fixture(scope="module")
 def stolen(stack: Any, honest: BatchHeader) -> BatchHeader:
     """Three more, of which the operator takes everything."""
     _call(stack, loop.questions(3, seed=12))
+    return _steal(stack)
+
+
+def _steal(stack: Any) -> BatchHeader:
     service = stack.honest
     thief = Thief(
         service.registered.agent_id,
@@ -56,10 +69,9 @@ def stolen(stack: Any, honest: BatchHeader) -> BatchHeader:
     return header
 
 
-def _call(stack: Any, asked: list[dict[str, str]]) -> None:
+def _call(stack: Any, asked: list[dict[str, str]]) -> list[Receipt]:
     operator = stack.honest.operator
-    for value in asked:
-        stack.client.call(operator, operator.agent_id, value, operator.agent.price)
+    return [stack.client.call(operator, operator.agent_id, value, operator.agent.price) for value in asked]
 
 
 def recomputed(stack: Any, header: BatchHeader) -> Payouts:
@@ -141,3 +153,24 @@ def _purse(stack: Any, account: str) -> int:
     """What an account holds and is credited with."""
     ledger = stack.world.connection.ledger
     return int(ledger.balance(account) + ledger.settlement.credit_of(account))
+
+
+def test_the_commands_find_it_bring_it_and_pay_it(
+    stack: Any, honest: BatchHeader, stolen: BatchHeader, run: Callable[..., Result], read: Callable[..., Any]
+) -> None:
+    (receipt,) = _call(stack, loop.questions(1, seed=13))
+    header = _steal(stack)
+    batch = (header.agent_id, header.first_nonce)
+    assert read("payouts", honest.agent_id, honest.first_nonce)["differ"] is False
+    assert "anchored payouts differ; claims: open" in run("payouts", *batch, exits=4).stdout
+
+    told = read("challenge", receipt.cid)
+    assert (told["fault"], told["state"]) == ("WrongShares", "Convicted")
+    assert told["slashed"] == str(80 * header.sum)
+    connection = stack.world.connection
+    wait = connection.ledger.challengeable_until(header) + 1 - connection.ledger.now()
+    connection.chain.advance(max(wait, 1))
+    connection.ledger.settlement.finalize(header)
+    net = connection.ledger.settlement.net(header.agent_id, header.epoch, header.sum)
+    assert read("payouts", *batch, "--claim")["paid"] == str(net)
+    assert connection.ledger.settlement.claims_state(header) == "corrected"

@@ -35,7 +35,7 @@ test-python: setup models ## pytest over unit, integration and end-to-end tests
 	@$(BIN)/pytest
 
 .PHONY: contracts-deep
-contracts-deep: setup ## deep fuzzing, invariants 256 x 128, symbolic tests, Slither (a quarter of an hour)
+contracts-deep: setup ## deep fuzzing, invariants 256 x 128, coverage, symbolic tests, Slither (a quarter of an hour)
 	@scripts/contracts-deep
 
 .PHONY: contracts

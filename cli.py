@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
 from .errors import OpenLedgerError
+
+if TYPE_CHECKING:
+    from .datanets import Datanet
+    from .registry import TrainingStep
 
 __all__ = ["app", "main"]
 
@@ -33,8 +40,16 @@ _QUIET = {
 
 
 def _compose() -> None:
-    for folder in ("contracts", "registry", "openlora", "runtime", "staking"):
+    for folder in ("contracts", "registry", "openlora", "runtime"):
         import_module(f".{folder}._cli", __package__).add_to(app)
+    import_module(".staking._cli", __package__).add_to(app, retrain=_retrain)
+
+
+def _retrain(step: TrainingStep, base: Path, datanets: Sequence[Datanet], draw: int | None) -> str:
+    """A juror's way to repeat a training run, without loading torch before one is disputed."""
+    from .modelfactory import retrain
+
+    return retrain(step, base, datanets, draw)
 
 
 _compose()

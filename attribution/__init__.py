@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ._action import divide_action, scores_of, shares_of
 from ._explain import Receipt, ReceiptLine, explain
 from ._index import MIN_TOKENS, SpanIndex
 from ._shares import MAX_HOLDERS, MIN_WEIGHT, RULE_ID, RULE_TEXT, RULE_V1, Credit, Shares, rule_id, shares
@@ -16,6 +17,7 @@ from ._split import (
     ModelUse,
     Payout,
     Royalty,
+    batch_payouts,
     by_account,
     claimable,
     split,
@@ -44,10 +46,14 @@ __all__ = [
     "SourceRow",
     "Span",
     "SpanIndex",
+    "batch_payouts",
     "by_account",
     "claimable",
+    "divide_action",
     "explain",
     "rule_id",
+    "scores_of",
     "shares",
+    "shares_of",
     "split",
 ]

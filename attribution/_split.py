@@ -26,6 +26,7 @@ __all__ = [
     "ModelUse",
     "Payout",
     "Royalty",
+    "batch_payouts",
     "by_account",
     "claimable",
     "split",
@@ -64,8 +65,10 @@ class Accounts:
 
     treasury: str
     operator: str
-    stakers: Mapping[str, int] = field(default_factory=dict)
-    """Stake in wei by account; without stakers their part is the operator's, who then bears the risk alone."""
+    stakers: str | None = None
+    """The account that shares among those who stake, on a chain the DelegationPool's; without one their part is the
+    operator's. One account, whoever stakes: how much each does changes by the block, and what is paid must follow
+    from the record alone."""
     contributors: Mapping[str, str] = field(default_factory=dict)
     """Account of each handle in the index; a contributor that is not listed is its own account."""
     fixed: Mapping[str, int] = field(default_factory=dict)
@@ -118,18 +121,14 @@ def split(
     rest = fee - cut
     stakers = rest * split_bps.stakers // BPS
     operator = rest * split_bps.operator // BPS
-    staked = sum(accounts.stakers.values())
-    if staked == 0:
+    if accounts.stakers is None:
         operator, stakers = operator + stakers, 0
     fixed = [Payout(account, rest * bps // BPS, "fixed") for account, bps in accounts.fixed.items()]
     payouts.extend(fixed)
     payouts.append(Payout(accounts.operator, operator - sum(p.amount for p in fixed), "operator"))
     payouts.extend(_models(rest * split_bps.lineage // BPS, lineage))
-    payouts.extend(
-        Payout(account, stakers * stake // staked, "staker")
-        for account, stake in sorted(accounts.stakers.items())
-        if staked
-    )
+    if accounts.stakers is not None:
+        payouts.append(Payout(accounts.stakers, stakers, "staker"))
     payouts.extend(_contributors(rest * split_bps.contributors // BPS, shares, accounts))
     payouts.append(Payout(accounts.treasury, fee - sum(payout.amount for payout in payouts), "unattributed"))
     return [payout for payout in payouts if payout.amount]
@@ -146,6 +145,21 @@ def by_account(payouts: Sequence[Payout]) -> dict[str, int]:
     for payout in payouts:
         summed[payout.account] = summed.get(payout.account, 0) + payout.amount
     return dict(sorted(summed.items()))
+
+
+def batch_payouts(
+    net: int, totals: Mapping[str, int], *, treasury: str, fixed: Sequence[str] = ()
+) -> list[tuple[str, int]]:
+    """What a batch pays, in the order of its payout tree: the fixed payees in their manifest's order, then everyone
+    else by account.
+
+    ``net`` (wei) is what the chain leaves of all charges; ``totals`` is what the actions pay each account. What
+    rounding each action's cut up left over goes to the treasury.
+    """
+    summed = dict(totals)
+    summed[treasury] = summed.get(treasury, 0) + net - sum(summed.values())
+    others = sorted(account for account, amount in summed.items() if amount and account not in fixed)
+    return [(account, summed.get(account, 0)) for account in (*fixed, *others)]
 
 
 def _models(part: int, lineage: Sequence[ModelUse]) -> list[Payout]:
@@ -193,8 +207,6 @@ def _check(
         )
     if not accounts.treasury or not accounts.operator:
         raise UserError("Treasury and operator need an account")
-    if any(type(stake) is not int or stake < 0 for stake in accounts.stakers.values()):
-        raise UserError("A stake cannot be negative", fix="pass stakes in whole wei")
     if any(bps < 0 for bps in accounts.fixed.values()) or sum(accounts.fixed.values()) > split_bps.operator:
         raise UserError(
             f"Fixed shares of {sum(accounts.fixed.values())}/10,000 exceed the operator's {split_bps.operator}/10,000",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._abi import Artifact, artifact, artifact_names
-from ._amounts import parse_open, show_open
+from ._amounts import parse_open, parse_span, show_open
 from ._chain import Chain
 from ._contracts import CONTRACTS, Contracts, Deployment
 from ._deploy import deploy
@@ -42,6 +42,7 @@ __all__ = [
     "load_contracts",
     "load_signer",
     "parse_open",
+    "parse_span",
     "refusal",
     "reviewed",
     "share_allocations",

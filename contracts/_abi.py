@@ -42,12 +42,19 @@ def artifact_names() -> list[str]:
 
 @lru_cache(maxsize=1)
 def error_abis() -> dict[bytes, dict[str, Any]]:
-    """Every custom error of every contract, by its 4-byte selector."""
+    """Every custom error of every contract, by its 4-byte selector. What two contracts name differently has no name."""
     from eth_utils.abi import function_abi_to_4byte_selector
 
     errors: dict[bytes, dict[str, Any]] = {}
     for name in artifact_names():
         for item in artifact(name).abi:
             if item["type"] == "error":
-                errors[bytes(function_abi_to_4byte_selector(item))] = item  # type: ignore[arg-type]
+                selector = bytes(function_abi_to_4byte_selector(item))  # type: ignore[arg-type]
+                errors[selector] = _common(errors.get(selector, item), item)
     return errors
+
+
+def _common(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    pairs = zip(one["inputs"], other["inputs"], strict=True)
+    inputs = [{**a, "name": a["name"] if a["name"] == b["name"] else ""} for a, b in pairs]
+    return {**one, "inputs": inputs}

@@ -1,12 +1,15 @@
-"""Amounts of OPEN as people write them."""
+"""Amounts of OPEN and spans of time as people write them."""
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 
 from ..errors import UserError
 
-__all__ = ["parse_open", "show_open"]
+__all__ = ["parse_open", "parse_span", "show_open"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def parse_open(amount: str, *, zero: bool = False) -> int:
@@ -28,3 +31,12 @@ def show_open(wei: int) -> str:
     whole, rest = divmod(abs(wei), 10**18)
     text = f"{whole}.{rest:018d}".rstrip("0").rstrip(".")
     return f"{'-' if wei < 0 else ''}{text} OPEN"
+
+
+def parse_span(text: str) -> int:
+    """A span of time as written by a person, such as ``30d``, ``12h``, ``90m`` or ``3600s``, in seconds. Raises ``UserError``
+    for anything else."""
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
+    if found is None:
+        raise UserError(f"{text!r} is no span of time", fix="write e.g. 30d, 12h, 90m or 3600s")
+    return int(found[1]) * _UNITS[found[2]]

@@ -73,6 +73,11 @@ class Chain:
         options = {"from": sender} if sender else {}
         return translated(lambda: fn.call(options, block_identifier=block), fn)
 
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether what is sent is only tried, inside a dry run of :func:`reviewed`."""
+        return self.review is not None and self.review.dry_run
+
     def send(self, fn: Any, signer: Signer, value: int = 0, *, gas: int | None = None) -> Receipt:
         """Send ``contract.functions.name(…)`` and wait until it is mined.
 
@@ -112,7 +117,8 @@ class Chain:
         block = -1
         for _ in range(_ESTIMATE_ATTEMPTS):
             try:
-                return int(translated(lambda: fn.estimate_gas(base), fn))
+                # in the block to come, at its time: on a quiet chain the latest block is long past
+                return int(translated(lambda: fn.estimate_gas(base, block_identifier="pending"), fn))
             except ChainError as error:
                 # While it mines, anvil 1.7 runs estimates on the new state under the old block number, and
                 # vote checkpoints then revert. A refusal counts once no block came in between.
@@ -178,6 +184,10 @@ class Chain:
     def now(self) -> int:
         """The chain's clock: the latest block's timestamp, in unix seconds."""
         return int(self.w3.eth.get_block("latest")["timestamp"])
+
+    def time_of(self, block: int) -> int:
+        """The timestamp of a block, in unix seconds."""
+        return int(self.w3.eth.get_block(block)["timestamp"])
 
     def balance(self, address: str) -> int:
         """Native OPEN of ``address``, in wei."""

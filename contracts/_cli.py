@@ -1,9 +1,10 @@
-"""``openledger devnet up|down|status``, ``openledger genesis``."""
+"""``openledger devnet up|down|status|advance``, ``openledger genesis``."""
 
 from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from ..errors import UserError
 from ..settings import get_settings
+from ._amounts import parse_span
 from ._devnet import Devnet
 from ._genesis import SHARES, share_allocations
 from ._genesis import genesis as make_genesis
@@ -79,6 +81,19 @@ def down() -> None:
         return
     devnet.stop(force=True)
     Console().print("stopped; its state is kept")
+
+
+@_devnet.command()
+def advance(
+    span: Annotated[str, typer.Argument(help="e.g. 14d, 12h, 90m or 30s")],
+) -> None:
+    """Let time pass on the chain, at once: windows and delays of days end."""
+    seconds = parse_span(span)
+    devnet = Devnet.running(get_settings().home_dir)
+    if devnet is None:
+        raise UserError("no devnet is running here", fix="`openledger devnet up` starts it")
+    now = datetime.fromtimestamp(devnet.connect().advance(seconds), UTC)
+    Console(highlight=False).print(f"it is {now:%Y-%m-%d %H:%M:%S} UTC on the chain")
 
 
 @_devnet.command()

@@ -33,11 +33,12 @@ CONTRACTS = (
     "DisputeVotes",
     "DisputeRulings",
     "DisputeBatches",
+    "DisputeQuestions",
     "Disputes",
     "ValidationRegistry",
     "LicenseMarket",
     "ReputationRegistry",
-    "GovernedArbiter",
+    "JuryArbiter",
     "DatanetCuration",
     "DelegationPool",
     "OpenTimelock",
@@ -207,8 +208,8 @@ class Contracts:
 
     @cached_property
     def arbiter(self) -> Contract:
-        """GovernedArbiter: decides appeals against curators."""
-        return self._at("GovernedArbiter")
+        """JuryArbiter: has appeals against curators decided by a jury."""
+        return self._at("JuryArbiter")
 
     @cached_property
     def timelock(self) -> Contract:

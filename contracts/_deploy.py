@@ -34,7 +34,8 @@ _ARGUMENTS = {
     "votes": "DisputeVotes",
     "rulings": "DisputeRulings",
     "batches": "DisputeBatches",
-    "arbiter": "GovernedArbiter",
+    "questions": "DisputeQuestions",
+    "arbiter": "JuryArbiter",
     "curation": "DatanetCuration",
     "owner": "OpenTimelock",
     "timelock": "OpenTimelock",
@@ -119,7 +120,7 @@ def _deploy(
 def _arguments(
     abi: list[dict[str, Any]], contract: str, addresses: dict[str, str], first_block: int
 ) -> list[Any]:
-    inputs: list[dict[str, str]] = next((item["inputs"] for item in abi if item["type"] == "constructor"), [])
+    inputs: list[dict[str, Any]] = next((item["inputs"] for item in abi if item["type"] == "constructor"), [])
     # what the directory lists is all there, and not itself
     listed = {name: address for name, address in addresses.items() if name != contract}
     special: dict[str, Any] = {
@@ -127,13 +128,15 @@ def _arguments(
         "names": list(listed),
         "addresses": list(listed.values()),
     }
-    arguments: list[Any] = []
-    for given in inputs:
+
+    def resolve(given: dict[str, Any]) -> Any:
+        if given["type"] == "tuple":  # a struct, whose fields are named as arguments are
+            return tuple(resolve(field) for field in given["components"])
         name = given["name"].strip("_")
         if name in special:
-            arguments.append(special[name])
-        elif name in _ARGUMENTS:
-            arguments.append(addresses[_ARGUMENTS[name]])
-        else:
-            raise ChainError(f"{contract} takes an unknown constructor argument {given['name']!r}")
-    return arguments
+            return special[name]
+        if name in _ARGUMENTS:
+            return addresses[_ARGUMENTS[name]]
+        raise ChainError(f"{contract} takes an unknown constructor argument {given['name']!r}")
+
+    return [resolve(given) for given in inputs]

@@ -40,8 +40,8 @@ def decode_revert(data: bytes) -> str:
     except DecodingError:
         return f"undecodable error 0x{data.hex()}"
     fields = [
-        f"{given['name'] or index}={_show(value)}"
-        for index, (given, value) in enumerate(zip(error["inputs"], values, strict=True))
+        f"{given['name']}={_show(value)}" if given["name"] else _show(value)
+        for given, value in zip(error["inputs"], values, strict=True)
     ]
     return f"{error['name']}({', '.join(fields)})"
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ._amounts import show_open
 from ._reverts import name_of
 from ._sending import Receipt
 from ._simulate import Trial, simulate
@@ -57,7 +58,7 @@ class Review:
         self._explain(f"  signs     {made['contract']}.{made['function']}({shown})")
         self._explain(f"  as        {made['from']}, to {address}")
         if value:
-            self._explain(f"  pays      {value / 1e18:g} OPEN of its native coin")
+            self._explain(f"  pays      {show_open(value)} of its native coin")
         # in a dry run nothing was sent, so that a call builds on the trials of those before it
         tried = self._trial if self.dry_run else []
         self._trial = [*tried, Trial(call, str(signer.address), value)]
@@ -65,7 +66,7 @@ class Review:
         made["gas"] = receipt.gas_used
         made["moves"] = self._moves(receipt)
         for move in made["moves"]:
-            self._explain(f"  moves     {int(move['wei']) / 1e18:g} OPEN from {move['from']} to {move['to']}")
+            self._explain(f"  moves     {show_open(int(move['wei']))} from {move['from']} to {move['to']}")
         return receipt
 
     def sent(self, receipt: Receipt) -> None:

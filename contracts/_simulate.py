@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError
@@ -18,7 +19,7 @@ __all__ = ["Trial", "refusal", "simulate", "simulated_block"]
 _UNKNOWN_METHOD = -32601
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trial:
     """A contract call (``contract.functions.name(…)``), who would send it, and the wei it would carry."""
 
@@ -26,26 +27,27 @@ class Trial:
     sender: str
     value: int = 0
 
+    @cached_property
+    def transaction(self) -> dict[str, str]:
+        """As ``eth_simulateV1`` takes it."""
+        # all that a node would be asked for is given
+        given: Any = {"gas": 0, "gasPrice": 0, "nonce": 0, "chainId": 0}
+        data = str(self.call.build_transaction(given)["data"])
+        return {"from": self.sender, "to": self.call.address, "value": hex(self.value), "input": data}
+
 
 def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:
-    """What the last of ``trials`` would give after the others, by ``eth_simulateV1``; its ``tx`` is empty.
+    """What the last of ``trials`` would give after the others, each in a block of its own as they would be mined, by
+    ``eth_simulateV1``; its ``tx`` is empty.
 
     A node without that method can try one call only, and tells of no events. Raises ``ChainError`` with the decoded
     ``revert`` when the last would be refused.
     """
-    calls = [
-        {
-            "from": trial.sender,
-            "to": trial.call.address,
-            "value": hex(trial.value),
-            "input": trial.call._encode_transaction_data(),
-        }
-        for trial in trials
-    ]
-    block = simulated_block(chain, calls)
-    if block is None:
+    blocks = _simulated(chain, [[trial.transaction] for trial in trials])
+    if blocks is None:
         return _single(chain, trials)
-    made, last = block["calls"][-1], trials[-1]
+    block, last = blocks[-1], trials[-1]
+    made = block["calls"][-1]
     reason = refusal(made)
     if reason is not None:
         raise ChainError(f"{name_of(last.call)} was refused", why=reason, revert=reason)
@@ -55,16 +57,28 @@ def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:
 def simulated_block(chain: Chain, calls: Sequence[dict[str, str]]) -> dict[str, Any] | None:
     """The block that would hold ``calls`` (``from``, ``to``, ``value``, ``input``; all 0x…), one after another, by
     ``eth_simulateV1``; None from a node without that method. Raises ``ChainError`` when the node cannot."""
-    # in a block after the latest, so that what is due a second from now is due
-    block = {"blockOverrides": {"time": hex(chain.now() + 1)}, "calls": list(calls)}
-    asked = [{"blockStateCalls": [block], "validation": False}, "latest"]
+    blocks = _simulated(chain, [calls])
+    return None if blocks is None else blocks[0]
+
+
+def _simulated(chain: Chain, blocks: Sequence[Sequence[dict[str, str]]]) -> list[dict[str, Any]] | None:
+    """The blocks after the latest that would hold these calls, the first one now and then one a second."""
+    latest, pending = chain.w3.eth.get_block("latest"), chain.w3.eth.get_block("pending")
+    number = int(latest["number"])
+    due = max(int(latest["timestamp"]) + 1, int(pending["timestamp"]))
+    asked = [
+        # anvil 1.7 would run the first of them under the latest block's number
+        {"blockOverrides": {"number": hex(number + 1 + i), "time": hex(due + i)}, "calls": list(calls)}
+        for i, calls in enumerate(blocks)
+    ]
+    options = [{"blockStateCalls": asked, "validation": False}, hex(number)]
     # web3 types the methods it knows; this one is newer
-    answer = chain.w3.provider.make_request("eth_simulateV1", asked)  # type: ignore[arg-type]
+    answer = chain.w3.provider.make_request("eth_simulateV1", options)  # type: ignore[arg-type]
     if "error" in answer:
         if answer["error"].get("code") == _UNKNOWN_METHOD:
             return None
         raise ChainError("The node could not simulate the calls", why=str(answer["error"]))
-    found: dict[str, Any] = answer["result"][-1]
+    found: list[dict[str, Any]] = answer["result"]
     return found
 
 
@@ -109,6 +123,6 @@ def _single(chain: Chain, trials: Sequence[Trial]) -> Receipt:
         )
     trial = trials[0]
     options: Any = {"from": trial.sender, "value": trial.value}
-    translated(lambda: trial.call.call(options), trial.call)
-    gas = int(translated(lambda: trial.call.estimate_gas(options), trial.call))
+    translated(lambda: trial.call.call(options, block_identifier="pending"), trial.call)
+    gas = int(translated(lambda: trial.call.estimate_gas(options, block_identifier="pending"), trial.call))
     return Receipt("", chain.block_number(), gas, _raw(chain, {"logs": []}))

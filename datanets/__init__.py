@@ -5,7 +5,7 @@ from __future__ import annotations
 from ._load import MAX_TEXT, load, shipped, shipped_names
 from ._model import Datanet, Fact, Row
 from ._publish import MAX_ROWS, assign, contribution_leaf, contribution_tree, fetch, publish
-from ._sources import source_rows
+from ._sources import source_rows, span_index
 from ._validate import DUPLICATE_JACCARD, Problem, accepted, similarity, validate
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "shipped_names",
     "similarity",
     "source_rows",
+    "span_index",
     "validate",
 ]

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..attribution import SourceRow
+from ..attribution import SourceRow, SpanIndex
 from ._model import Datanet
+from ._publish import fetch
 
-__all__ = ["source_rows"]
+if TYPE_CHECKING:
+    from ..registry import ContentStore
+
+__all__ = ["source_rows", "span_index"]
 
 
 def source_rows(datanets: Sequence[Datanet]) -> list[SourceRow]:
@@ -21,3 +27,12 @@ def source_rows(datanets: Sequence[Datanet]) -> list[SourceRow]:
         for row in datanet.rows:
             rows.append(SourceRow(row.row, row.contributor, row.text, len(rows), datanet.cid or datanet.name))
     return rows
+
+
+def span_index(cids: Sequence[str], store: ContentStore, tokenizer: Path, cache: Path) -> SpanIndex:
+    """The span index over published datanets, in the order given: that of the agent's manifest.
+
+    ``tokenizer`` is the base model's directory; the index is kept under ``cache``. Raises ``ContentError`` when a
+    datanet cannot be had.
+    """
+    return SpanIndex.build(source_rows([fetch(store, cid) for cid in cids]), tokenizer, cache / "spans")

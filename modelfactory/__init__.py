@@ -12,6 +12,7 @@ from ._corpus import prompt_of
 from ._evaluate import Evaluation, answer, evaluate
 from ._loop import Progress
 from ._recipe import AdapterRecipe, BaseRecipe
+from ._replay import retrain, trainer_class, training_step
 from ._together import ensure_adapters
 
 __all__ = [
@@ -26,5 +27,8 @@ __all__ = [
     "ensure_base",
     "evaluate",
     "prompt_of",
+    "retrain",
     "train_adapter",
+    "trainer_class",
+    "training_step",
 ]

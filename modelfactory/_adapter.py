@@ -122,7 +122,6 @@ def _train(
             learning_rate=recipe.learning_rate,
             weight_decay=0.0,
             warmup=recipe.warmup,
-            autocast=recipe.bf16,
             progress=progress,
         )
         weights = {

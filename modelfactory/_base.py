@@ -88,7 +88,6 @@ def _train(target: Path, recipe: BaseRecipe, data: str, progress: Progress | Non
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
             warmup=recipe.warmup,
-            autocast=True,
             progress=progress,
         )
     model.save_pretrained(target, safe_serialization=True)

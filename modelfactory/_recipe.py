@@ -29,7 +29,7 @@ class BaseRecipe:
     weight_decay: float = 0.05
     warmup: float = 0.1
     seed: int = 11
-    version: int = 2
+    version: int = 3
     """Raised whenever the code that turns a recipe into weights changes."""
 
 
@@ -48,8 +48,7 @@ class AdapterRecipe:
     """Share of steps that train on row text instead of question and answer."""
     rehearsal: float = 0.125
     """Generic questions added to a batch, as a share of it; only over a base made here."""
-    bf16: bool = True
-    version: int = 1
+    version: int = 2
 
 
 def digest_of(*parts: Any) -> str:

@@ -33,9 +33,10 @@ from ._curation import (
     accepted_tree,
 )
 from ._dagcbor import decode, encode
-from ._governance import Governance, Grant, Proposal, ProposalState, Standing, Support, Voter
+from ._governance import Governance, Grant
 from ._hashing import (
     BatchHeader,
+    answer_commitment,
     authorization_nonce,
     evidence_hash,
     fixed_split_leaf,
@@ -43,11 +44,15 @@ from ._hashing import (
     payment_id,
     payout_leaf,
     payout_tree,
+    payouts_answer,
     position_word,
     record_leaf,
+    shares_evidence_hash,
     step_seed,
+    training_evidence_hash,
     vote_commitment,
 )
+from ._income import Income, IncomeLine
 from ._keccak import keccak
 from ._leaves import (
     END_TOKEN,
@@ -61,10 +66,11 @@ from ._leaves import (
     steps_tree,
 )
 from ._ledger import Ledger
-from ._licences import MAX_KEY, IncomeLine, Licence, Licences, Offer, PurchaseConsent
+from ._licences import MAX_KEY, Licence, Licences, Offer, PurchaseConsent
 from ._links import BlockLink, block_of, links_in, path_to_missing
 from ._manifest import AssetRef, FixedShare, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
+from ._payments import Payments
 from ._proposals import Call, Parameter, parse_parameter
 from ._record import (
     ActionRecord,
@@ -80,9 +86,20 @@ from ._record import (
 )
 from ._reputation import Feedback, FeedbackResponse, Reputation, Summary, fixed_point, summarise
 from ._royalties import flow_income, split_income
-from ._steps import ModelCallStep, RetrievalStep, Sampling, Step, SubActionStep, ToolCallStep, decode_step
+from ._settlement import Settlement
+from ._steps import (
+    ModelCallStep,
+    RetrievalStep,
+    Sampling,
+    Step,
+    SubActionStep,
+    ToolCallStep,
+    TrainingStep,
+    decode_step,
+)
 from ._tickets import KeptTicket
 from ._validations import Validation, Validations, validation_key
+from ._votes import Proposal, ProposalState, Standing, Support, Voter
 from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
 
 __all__ = [
@@ -119,6 +136,7 @@ __all__ = [
     "Generation",
     "Getter",
     "HashSigner",
+    "Income",
     "IncomeLine",
     "IpfsStore",
     "KeptTicket",
@@ -132,6 +150,7 @@ __all__ = [
     "ModelCallStep",
     "Offer",
     "Payment",
+    "Payments",
     "Payout",
     "PurchaseConsent",
     "RecordProof",
@@ -141,6 +160,7 @@ __all__ = [
     "Sampling",
     "SealedVersion",
     "SeedSource",
+    "Settlement",
     "SignedRecord",
     "Split",
     "Status",
@@ -153,10 +173,12 @@ __all__ = [
     "Ticket",
     "TokenLeaf",
     "ToolCallStep",
+    "TrainingStep",
     "Validation",
     "Validations",
     "WalletConsent",
     "accepted_tree",
+    "answer_commitment",
     "authorization_nonce",
     "block_of",
     "cid_bytes",
@@ -189,15 +211,18 @@ __all__ = [
     "payment_id",
     "payout_leaf",
     "payout_tree",
+    "payouts_answer",
     "position_word",
     "prefix_hash",
     "record_leaf",
     "recover",
+    "shares_evidence_hash",
     "sign_digest",
     "split_income",
     "step_seed",
     "steps_tree",
     "summarise",
+    "training_evidence_hash",
     "validation_key",
     "value_hash",
     "verify_proof",

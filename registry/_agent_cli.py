@@ -194,6 +194,7 @@ def _consent(document: dict[str, Any], path: Path) -> tuple[WalletConsent, bytes
 @agent.command()
 def consent(agent_id: AgentId, account: As = None) -> None:
     """As the new wallet: sign the consent to act for an agent. Print it as JSON, for `agent wallet --consent`."""
-    with acting(account, dry_run=False) as (connection, signer):
+    with Connection.open() as connection:
+        signer = connection.signer_for(account)
         given, signature = connection.agents.wallet_consent(signer, agent_id)
         print(json.dumps(given.to_json() | {"signature": "0x" + signature.hex()}, indent=1))

@@ -101,7 +101,7 @@ def show(asset_id: AssetId, as_json: Json = False) -> None:
     with Connection.open() as connection:
         found = connection.assets.get(asset_id)
         revoked = connection.assets.tombstoned_at(asset_id)
-        income = connection.licences.income(asset_id)
+        income = connection.income.due(asset_id)
         offers = connection.licences.offers(asset_id)
     if as_json:
         more = {
@@ -164,7 +164,7 @@ def income(
         _show_income(asset_id, as_json)
         return
     with acting(account, dry_run) as (connection, signer):
-        licences, contracts = connection.licences, connection.contracts
+        contracts = connection.contracts
         connection.assets.get(asset_id)
         if pay is not None:
             amount = parse_open(pay)
@@ -173,7 +173,7 @@ def income(
                 "It cannot be taken back."
             )
             with reviewed(contracts, says, dry_run=dry_run, as_json=as_json) as review:
-                licences.pay(signer, asset_id, amount)
+                connection.income.pay(signer, asset_id, amount)
                 review.done(f"paid {show_open(amount)}", assetId=asset_id, amount=str(amount))
             return
         says = (
@@ -181,7 +181,7 @@ def income(
             "anyone may send this."
         )
         with reviewed(contracts, says, dry_run=dry_run, as_json=as_json) as review:
-            paid = licences.distribute(signer, asset_id)
+            paid = connection.income.distribute(signer, asset_id)
             text = "\n".join(f"{owner}: {show_open(amount)}" for owner, amount in paid.items())
             fields = {owner: str(amount) for owner, amount in paid.items()}
             review.done(text or "nothing was due", assetId=asset_id, paid=fields)
@@ -190,9 +190,9 @@ def income(
 def _show_income(asset_id: int, as_json: bool) -> None:
     with Connection.open() as connection:
         connection.assets.get(asset_id)
-        due = connection.licences.income(asset_id)
-        to_owner, to_parents = connection.licences.split(asset_id, due)
-        history = connection.licences.income_history(asset_id)
+        due = connection.income.due(asset_id)
+        to_owner, to_parents = connection.income.split(asset_id, due)
+        history = connection.income.history(asset_id)
     if as_json:
         fields: dict[str, Any] = {
             "assetId": asset_id,

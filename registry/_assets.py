@@ -174,6 +174,17 @@ class Assets:
             )
         return asset
 
+    def owners_between(self, asset_id: int, since: int, until: int) -> set[str]:
+        """Who owned the asset at some moment from ``since`` to ``until`` (unix seconds)."""
+        registry, first = self._contracts.assets, self._contracts.deployment.block
+        owners: list[tuple[int, str]] = []
+        for log in self.chain.logs(registry.events.Transfer, first, where={"tokenId": asset_id}):
+            owners.append((self.chain.time_of(int(log["blockNumber"])), str(log["args"]["to"])))
+        ends = [begun for begun, _ in owners[1:]] + [until + 1]
+        return {
+            owner for (begun, owner), end in zip(owners, ends, strict=True) if begun <= until and end >= since
+        }
+
     def lineage(self, asset_id: int) -> list[Asset]:
         """The asset and everything it came from, each once, nearest first."""
         found: dict[int, Asset] = {}

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ..contracts import reviewed
+from ..contracts import reviewed, show_open
 from ._claims import claim_due, dues
 from ._connect import Connection
 from .commands import As, DryRun, Json, acting, console, when
@@ -26,7 +26,7 @@ def show(account: Account, agent: Agent = None, as_json: Json = False) -> None:
     with Connection.open() as connection:
         ledger = connection.ledger
         found = list(dues(ledger, connection.store, account, agent))
-        credit, now = ledger.credit_of(account), ledger.now()
+        credit, now = ledger.settlement.credit_of(account), ledger.now()
     if as_json:
         payouts = [
             {"agentId": one.header.agent_id, "firstNonce": one.header.first_nonce, "index": one.index,
@@ -35,14 +35,14 @@ def show(account: Account, agent: Agent = None, as_json: Json = False) -> None:
         ]  # fmt: skip
         console.print_json(data={"account": account, "credit": str(credit), "payouts": payouts})
         return
-    table = Table("agent", "nonces", "OPEN", "ready", title=f"owed to {account}")
+    table = Table("agent", "nonces", "amount", "ready", title=f"owed to {account}")
     for one in found:
         header = one.header
         last = header.first_nonce + header.count - 1
         ready = "now" if one.ready_at <= now else when(one.ready_at)
-        table.add_row(str(header.agent_id), f"{header.first_nonce}-{last}", f"{one.amount / 1e18:.6f}", ready)
+        table.add_row(str(header.agent_id), f"{header.first_nonce}-{last}", show_open(one.amount), ready)
     table.add_section()
-    table.add_row("credit", "", f"{credit / 1e18:.6f}", "now" if credit else "")
+    table.add_row("credit", "", show_open(credit), "now" if credit else "")
     console.print(table)
 
 
@@ -65,11 +65,11 @@ def pay(
     ):
         ledger = connection.as_(signer)
         claimed = claim_due(ledger, list(dues(ledger, connection.store, account, agent)))
-        credit = ledger.credit_of(account)
+        credit = ledger.settlement.credit_of(account)
         if credit:
-            ledger.withdraw_credit(account)
+            ledger.settlement.withdraw_credit(account)
         review.done(
-            f"claimed {claimed / 1e18:.6f} OPEN, paid {credit / 1e18:.6f} OPEN of credit",
+            f"claimed {show_open(claimed)}, paid {show_open(credit)} of credit",
             claimed=str(claimed),
             credit=str(credit),
         )

@@ -45,12 +45,15 @@ def dues(
     """Unpaid payouts, oldest first: all of them, or those to ``account``, or those of ``agent_id``.
 
     Raises ``ContentError`` when a batch block is gone or is not what the chain says: its payouts cannot be
-    shown then, and whoever anchored it can be asked for the block before its challenge window is over.
+    shown then, and whoever anchored it can be asked for the block before its challenge window is over. Batches whose
+    payouts a jury judges, or has corrected, are left out: ``openledger payouts`` recomputes those.
     """
     claimed = ledger.contracts.pool.functions.isClaimed
     for header in ledger.batches(agent_id):
         if header.payout_count == 0:
             continue
+        if ledger.settlement.claims_state(header) != "open":
+            continue  # a jury found other payouts than the batch names, or is looking
         batch = _batch(header, store)
         for index, payout in enumerate(batch.payouts):
             if payout.amount == 0 or (account is not None and payout.account.lower() != account.lower()):
@@ -69,7 +72,7 @@ def claim_due(ledger: Ledger, due: list[Due]) -> int:
     ready = [one for one in due if one.ready_at <= now]
     for _, group in groupby(ready, key=lambda one: one.header.hash()):
         ones = list(group)
-        ledger.claim_many(ones[0].header, ones[0].batch, [one.index for one in ones])
+        ledger.settlement.claim_many(ones[0].header, ones[0].batch, [one.index for one in ones])
         claimed += sum(one.amount for one in ones)
     return claimed
 

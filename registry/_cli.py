@@ -6,8 +6,8 @@ import typer
 
 from ._asset_cli import asset
 from ._claim_cli import claim
-from ._gov_cli import gov
 from ._license_cli import license
+from ._proposal_cli import gov
 from ._trust_cli import agent
 
 __all__ = ["add_to"]

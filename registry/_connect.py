@@ -15,6 +15,7 @@ from ._agents import Agents
 from ._assets import Assets
 from ._curation import Curation
 from ._governance import Governance
+from ._income import Income
 from ._ledger import Ledger
 from ._licences import Licences
 from ._reputation import Reputation
@@ -46,6 +47,7 @@ class Connection:
         self.reputation = Reputation(contracts, store)
         self.validations = Validations(contracts, store)
         self.licences = Licences(contracts)
+        self.income = Income(contracts)
         self.curation = Curation(contracts)
         self.governance = Governance(contracts)
         self.ledger = Ledger(contracts, signer)

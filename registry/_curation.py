@@ -138,7 +138,7 @@ class Curation:
         self.chain.send(self._curation.functions.settle(contribution_id), signer)
         return self.get(contribution_id).state
 
-    # -- curators and the arbiter ---------------------------------------------------------------
+    # -- curators -------------------------------------------------------------------------------
 
     def accept(self, signer: Signer, contribution_id: int, *, cluster: bytes | None = None) -> None:
         """Accept a contribution: its bond goes back. ``cluster`` corrects the contributor's."""
@@ -148,13 +148,11 @@ class Curation:
         """Reject a contribution; ``reason`` is the digest of a text. Its bond is burned unless it is appealed."""
         self.chain.send(self._curation.functions.reject(contribution_id, _bytes32(reason)), signer)
 
-    def ruling(self, contribution_id: int, accepted: bool) -> tuple[str, bytes]:
-        """Target and calldata of the call that decides an appeal: what a proposal of the governance, which owns the
-        arbiter, has to make within thirty days of the appeal."""
-        arbiter = self._contracts.arbiter
-        for log in self._logs(arbiter.events.CaseOpened, contributionId=contribution_id):
-            call = str(arbiter.encode_abi("rule", [int(log["args"]["caseId"]), accepted]))
-            return str(arbiter.address), bytes.fromhex(call.removeprefix("0x"))
+    def case_of(self, contribution_id: int) -> int:
+        """The dispute that decides an appeal; its jury's ruling is delivered by whoever resolves it. Raises
+        ``UserError`` when there is none."""
+        for log in self._logs(self._contracts.arbiter.events.CaseOpened, contributionId=contribution_id):
+            return int(log["args"]["caseId"])
         raise UserError(f"contribution {contribution_id} was not appealed", fix="correct the id")
 
     # -- reading ---------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from ..errors import UserError
 from ._keccak import keccak
 from ._merkle import SumNode, SumTree
 
-__all__ = ["BatchHeader", "address_word", "authorization_nonce", "evidence_hash", "fixed_split_leaf", "leaf_hash", "manifest_leaf",
-           "payment_id", "payout_leaf", "payout_tree", "position_word", "record_leaf", "sha2", "step_seed", "vote_commitment",
-           "word"]  # fmt: skip
+__all__ = ["BatchHeader", "address_word", "answer_commitment", "authorization_nonce", "evidence_hash", "fixed_split_leaf",
+           "leaf_hash", "manifest_leaf", "payment_id", "payout_leaf", "payout_tree", "payouts_answer", "position_word",
+           "record_leaf", "sha2", "shares_evidence_hash", "step_seed", "training_evidence_hash", "vote_commitment", "word"]  # fmt: skip
 
 MASK = (1 << 256) - 1
 
@@ -127,6 +127,37 @@ def evidence_hash(
     return keccak(address_word(challenger) + salt + struct_hash + word(step_index) + word(token_index))
 
 
+def shares_evidence_hash(challenger: str, salt: bytes, header_hash: bytes) -> bytes:
+    """What who disputes a batch's payouts commits to."""
+    return keccak(address_word(challenger) + salt + header_hash + word(4 * 32) + _text("shares"))
+
+
+def training_evidence_hash(challenger: str, salt: bytes, struct_hash: bytes, step_index: int) -> bytes:
+    """What who disputes a training run commits to."""
+    head = address_word(challenger) + salt + struct_hash + word(step_index) + word(5 * 32)
+    return keccak(head + _text("training"))
+
+
+def payouts_answer(payout_root: bytes, payout_count: int) -> bytes:
+    """A jury's answer to what a batch has to pay: keccak(abi.encode(payoutRoot, payoutCount))."""
+    return keccak(payout_root + word(payout_count))
+
+
+def answer_commitment(chain_id: int, disputes: str, dispute_id: int, round_: int, juror: str, answer: bytes,
+                      probe_answer: bytes, salt: bytes) -> bytes:  # fmt: skip
+    """What a juror commits to where a question is asked: bound like :func:`vote_commitment`."""
+    return keccak(
+        word(chain_id) + address_word(disputes) + word(dispute_id) + word(round_) + address_word(juror)
+        + answer + probe_answer + salt
+    )  # fmt: skip
+
+
+def _text(value: str) -> bytes:
+    """A short string at the end of abi.encode: its length and its padded bytes."""
+    data = value.encode()
+    return word(len(data)) + data + bytes(-len(data) % 32)
+
+
 def vote_commitment(chain_id: int, disputes: str, dispute_id: int, round_: int, juror: str,
                     token_logprobs: Sequence[int], probe_logprob: int, salt: bytes) -> bytes:  # fmt: skip
     """What a juror commits to: bound to chain, contract, dispute, round and juror, so it cannot be copied.
@@ -142,6 +173,4 @@ def vote_commitment(chain_id: int, disputes: str, dispute_id: int, round_: int, 
 def position_word(seed: bytes, position: int, what: str) -> int:
     """What decides about a drawn position of a batch: keccak(abi.encode(seed, position, what)), ``what`` being
     ``record``, ``step`` or ``token``."""
-    text = what.encode()
-    padded = text + bytes(-len(text) % 32)
-    return int.from_bytes(keccak(seed + word(position) + word(96) + word(len(text)) + padded), "big")
+    return int.from_bytes(keccak(seed + word(position) + word(3 * 32) + _text(what)), "big")

@@ -30,6 +30,7 @@ class StepKind(IntEnum):
     TOOL_CALL = 1
     RETRIEVAL = 2
     SUB_ACTION = 3
+    TRAINING = 4
 
 
 class Finish(IntEnum):

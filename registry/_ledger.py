@@ -1,4 +1,4 @@
-"""Actions on-chain: payments into escrow, epochs, anchored batches, settlement.
+"""An account on-chain: what it holds and sends, epochs and anchored batches; payments and settlement beside it.
 
 One face for operators, clients, auditors and jurors. Amounts are wei of OPEN, times unix seconds.
 """
@@ -6,21 +6,21 @@ One face for operators, clients, auditors and jurors. Amounts are wei of OPEN, t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError, UserError
 from ._agents import Epoch, read_epoch
-from ._hashing import BatchHeader, authorization_nonce, word
+from ._hashing import BatchHeader, word
 from ._keccak import keccak
-from ._record import Domain, recover
+from ._payments import Payments
+from ._record import Domain
+from ._settlement import Settlement
 
 if TYPE_CHECKING:
     from ..contracts import Contracts, Receipt, Signer
     from ._batch import Batch, RecordProof
-    from ._content import Payment
 
 __all__ = ["Ledger"]
 
@@ -35,10 +35,18 @@ class Ledger:
         self.contracts, self._signer = contracts, signer
         self.chain = contracts.chain
         self.domain = Domain(self.chain.chain_id, str(contracts.log.address))
-        self._escrows: dict[int, str] = {}
         self._keys: dict[tuple[int, int], str] = {}
-        self._cuts: dict[tuple[int, int], int] = {}
         self._values: dict[str, tuple[float, int]] = {}
+
+    @cached_property
+    def payments(self) -> Payments:
+        """Payments of clients into escrows."""
+        return Payments(self)
+
+    @cached_property
+    def settlement(self) -> Settlement:
+        """What becomes of a batch once its window is over."""
+        return Settlement(self)
 
     # -- the chain -------------------------------------------------------------------------------
 
@@ -58,10 +66,12 @@ class Ledger:
         return self.chain.now()
 
     def wait_block(self, number: int) -> None:
-        """Return once block ``number`` is mined: a devnet mines it now, elsewhere it is waited for.
+        """Return once block ``number`` is mined: a devnet mines it now, elsewhere it is waited for, in a dry run it is not.
 
         Raises ``ChainError`` when it takes longer than ten RPC timeouts.
         """
+        if self.chain.is_dry_run:
+            return
         deadline = time.monotonic() + 10 * self.chain.timeout
         while (missing := number - self.chain.block_number()) > 0:
             if self.chain.is_devnet:
@@ -136,157 +146,6 @@ class Ledger:
         if int(self.call(functions.allowance(self.address, spender))) < amount:
             self.send(functions.approve(spender, amount))
 
-    def escrow_of(self, agent_id: int) -> str:
-        """The address payers of the agent pay to."""
-        if agent_id not in self._escrows:
-            self._escrows[agent_id] = str(self.call(self.contracts.pool.functions.escrowOf(agent_id)))
-        return self._escrows[agent_id]
-
-    def authorize(self, signer: Signer, unsigned: Payment, nonce: bytes) -> Payment:
-        """``unsigned`` with the client's EIP-3009 signature; no transaction, no gas."""
-        from ..contracts import sign_authorization
-
-        signed = sign_authorization(
-            self.contracts.token_domain,
-            signer,
-            to=unsigned.to,
-            value=unsigned.value,
-            nonce=nonce,
-            valid_after=unsigned.valid_after,
-            valid_before=unsigned.valid_before,
-        )
-        return replace(unsigned, signature=signed.signature)
-
-    def payment_signer(self, payment: Payment, agent_id: int, request_hash: bytes) -> str:
-        """Who signed the payment for this request. Raises ``ContentError`` for a malformed signature."""
-        type_hash = keccak(
-            b"TransferWithAuthorization(address from,address to,uint256 value,"
-            b"uint256 validAfter,uint256 validBefore,bytes32 nonce)"
-        )
-        nonce = authorization_nonce(agent_id, request_hash, payment.salt)
-        addresses = (int(account, 16) for account in (payment.client, payment.to))
-        numbers = (*addresses, payment.value, payment.valid_after, payment.valid_before)
-        struct = keccak(type_hash + b"".join(word(number) for number in numbers) + nonce)
-        return recover(keccak(b"\x19\x01" + self._token_separator + struct), payment.signature)
-
-    @cached_property
-    def _token_separator(self) -> bytes:
-        return bytes(self.call(self.contracts.token.functions.DOMAIN_SEPARATOR()))
-
-    def check_payment(self, payment: Payment, agent_id: int, request_hash: bytes) -> None:
-        """Refuse a payment that could not be collected. Raises ``UserError`` with the cause."""
-        escrow = self.escrow_of(agent_id)
-        if payment.to != escrow:
-            raise UserError(
-                f"the payment goes to {payment.to}", why=f"the agent's escrow is {escrow}", fix="sign again"
-            )
-        if self.payment_signer(payment, agent_id, request_hash) != payment.client:
-            raise UserError(
-                "the payment's signature is not the client's",
-                why="it was made for another request, agent, chain or by another key",
-                fix="sign the authorization again for this request",
-            )
-        now = self.now()
-        if not payment.valid_after < now < payment.valid_before:
-            raise UserError(
-                "the payment is not valid now",
-                why=f"it holds from {payment.valid_after} to {payment.valid_before} and the chain's clock is at {now}",
-                fix="sign the authorization again",
-            )
-        held = self.balance(payment.client)
-        if held < payment.value:
-            raise UserError(
-                f"{payment.client} cannot pay {payment.value} wei",
-                why=f"it holds {held}",
-                fix="wrap or buy OPEN first",
-            )
-
-    def collect(self, payment: Payment, nonce: bytes) -> None:
-        """Move an authorised payment into the escrow; done already, by anyone, is done.
-
-        Raises ``UserError`` when the client spent the authorization elsewhere or cancelled it.
-        """
-        functions = self.contracts.token.functions
-        state = functions.authorizationState(payment.client, nonce)
-        if not self.call(state):
-            signature = payment.signature
-            fields = (
-                payment.client,
-                payment.to,
-                payment.value,
-                payment.valid_after,
-                payment.valid_before,
-                nonce,
-            )
-            try:
-                self.send(
-                    functions.transferWithAuthorization(
-                        *fields, signature[64], signature[:32], signature[32:64]
-                    )
-                )
-                return
-            except ChainError as error:
-                if error.revert is None or not self.call(state):
-                    raise  # else another one relayed it in between
-        if not self._arrived(payment, nonce):
-            raise UserError(
-                "the payment's authorization was cancelled or spent elsewhere",
-                why=f"it was used, and {payment.value} wei did not reach {payment.to} by it",
-                fix="sign a new authorization",
-            )
-
-    def _arrived(self, payment: Payment, nonce: bytes) -> bool:
-        """Whether a used authorization paid what it was signed for: another one with its nonce may have been
-        used instead, or it may have been cancelled."""
-        token = self.contracts.token
-        where = {"authorizer": payment.client, "nonce": nonce}
-        for used in self.chain.logs(
-            token.events.AuthorizationUsed, self.contracts.deployment.block, where=where
-        ):
-            block = int(used["blockNumber"])
-            moved = self.chain.logs(
-                token.events.Transfer, block, block, where={"from": payment.client, "to": payment.to}
-            )
-            for log in moved:
-                if (
-                    log["transactionHash"] == used["transactionHash"]
-                    and log["args"]["value"] == payment.value
-                ):
-                    return True
-        return False
-
-    def refund(self, agent_id: int, payment_id: bytes, client: str, amount: int) -> None:
-        """Give back a payment that nothing is charged for; done already is done."""
-        functions = self.contracts.pool.functions
-        if not self.call(functions.isRefunded(agent_id, payment_id)):
-            self.send(functions.refund(agent_id, payment_id, client, amount))
-
-    @cached_property
-    def treasury(self) -> str:
-        """The account that takes the protocol's cut and what stays unattributed."""
-        return str(self.call(self.contracts.pool.functions.treasury()))
-
-    def cut(self, agent_id: int, epoch: int) -> tuple[int, int]:
-        """What protocol and audits take of an epoch's charges, in 1/10,000. The sum was fixed when the epoch was
-        opened; it is divided by the present parameters, as ``RewardPool`` does."""
-        cut = self._cut_bps(agent_id, epoch)
-        protocol, audit = self.parameter("protocolCut"), self.parameter("auditShare")
-        audits = cut * audit // (protocol + audit)
-        return cut - audits, audits
-
-    def net(self, agent_id: int, epoch: int, charged: int) -> int:
-        """Wei that a batch charging ``charged`` wei has to pay out: what the epoch's cut leaves."""
-        return charged - charged * self._cut_bps(agent_id, epoch) // 10_000
-
-    def _cut_bps(self, agent_id: int, epoch: int) -> int:
-        known = self._cuts.get((agent_id, epoch))
-        if known is None:
-            opened = self.epoch(agent_id, epoch)
-            if opened is None:
-                raise UserError(f"agent {agent_id} has no epoch {epoch}")
-            known = self._cuts[agent_id, epoch] = opened.cut_bps
-        return known
-
     # -- stake -----------------------------------------------------------------------------------
 
     def stake_of(self, agent_id: int) -> int:
@@ -299,13 +158,6 @@ class Ledger:
             raise UserError(
                 f"agent {agent_id} is not registered", fix="correct the id, or register it"
             ) from None
-
-    def stakers_of(self, agent_id: int, operator: str) -> dict[str, int]:
-        """Who bears the agent's risk, in wei by account: the operator, and the pool of those who delegate to it, to
-        whom the pool passes its rewards on."""
-        pool = self.contracts.delegations
-        delegated = int(self.call(pool.functions.delegationPoolOf(agent_id, operator)).activeAssets)
-        return {operator: self.stake_of(agent_id)} | ({str(pool.address): delegated} if delegated else {})
 
     def check_cover(self, agent_id: int, fee: int, pending: int = 0) -> None:
         """Refuse an action whose fee, with ``pending`` unanchored ones, the stake could not back."""
@@ -393,49 +245,6 @@ class Ledger:
     def window_over(self, header: BatchHeader) -> bool:
         """Whether the batch can no longer be challenged."""
         return self.now() > self.challengeable_until(header)
-
-    # -- settlement ------------------------------------------------------------------------------
-
-    def finalize(self, header: BatchHeader) -> None:
-        """Make a batch final once its window is over; done already is done."""
-        functions = self.contracts.log.functions
-        if not self.call(functions.isFinal(header.hash())):
-            self.send(functions.finalize(header.to_abi()))
-
-    def claim(self, header: BatchHeader, batch: Batch, index: int) -> None:
-        """Pay one payout of a final batch to its account; done already is done."""
-        functions = self.contracts.pool.functions
-        if self.call(functions.isClaimed(header.hash(), index)):
-            return
-        account, amount = batch.payouts[index]
-        proof = batch.payout_tree.proof(index)
-        self.send(functions.claim(header.to_abi(), index, account, amount, proof))
-
-    def claim_many(self, header: BatchHeader, batch: Batch, indices: Sequence[int]) -> None:
-        """Add several payouts of a final batch to their accounts' credit, which is paid once it reaches
-        ``minPayout``. Raises ``ChainError`` when one was paid already."""
-        tree = batch.payout_tree
-        claims = [(index, *batch.payouts[index], tree.proof(index)) for index in indices]
-        self.send(self.contracts.pool.functions.claimMany(header.to_abi(), claims))
-
-    def claim_rest(self, header: BatchHeader, batch: Batch) -> None:
-        """Claim every payout of a final batch that is left, a hundred at a time; done already is done."""
-        functions = self.contracts.pool.functions
-        left = [
-            index
-            for index, payout in enumerate(batch.payouts)
-            if payout.amount and not self.call(functions.isClaimed(header.hash(), index))
-        ]
-        for start in range(0, len(left), 100):
-            self.claim_many(header, batch, left[start : start + 100])
-
-    def credit_of(self, account: str) -> int:
-        """Wei owed to an account outside of batches: small payouts, licence income, shares of the cut."""
-        return int(self.call(self.contracts.pool.functions.creditOf(account)))
-
-    def withdraw_credit(self, account: str) -> None:
-        """Pay an account its whole credit."""
-        self.send(self.contracts.pool.functions.withdrawCredit(account))
 
 
 def _header(event: dict[str, Any]) -> BatchHeader:

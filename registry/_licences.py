@@ -1,4 +1,4 @@
-"""Licences of assets, keys of private data, and the income of assets: the ``LicenseMarket`` of one chain.
+"""Licences of assets and keys of private data, by the ``LicenseMarket`` of one chain.
 
 Amounts are wei of OPEN, times unix seconds of the chain's clock.
 """
@@ -6,19 +6,18 @@ Amounts are wei of OPEN, times unix seconds of the chain's clock.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError, UserError
 from ._keccak import keccak
 from ._ledger import Ledger
-from ._royalties import payout_order
 
 if TYPE_CHECKING:
     from ..contracts import Authorization, Chain, Contracts, Signer
 
-__all__ = ["MAX_KEY", "IncomeLine", "Licence", "Licences", "Offer", "PurchaseConsent"]
+__all__ = ["MAX_KEY", "Licence", "Licences", "Offer", "PurchaseConsent"]
 
 MAX_KEY = 1024
 """Bytes a wrapped key may have."""
@@ -78,17 +77,6 @@ class PurchaseConsent:
         given = self.authorization
         times = (given.valid_after, given.valid_before)
         return self.offer_id, self.holder, (given.client, given.value, *times, self.salt, *given.vrs)
-
-
-@dataclass(frozen=True, slots=True)
-class IncomeLine:
-    """One movement of an asset's income: ``kind`` is ``paid`` (by a buyer or payer), ``royalty`` (from a child, or to a parent
-    when negative) or ``owner`` (paid out; negative). ``other`` is the account or asset on the other side."""
-
-    kind: str
-    amount: int
-    other: str | int
-    block: int
 
 
 class Licences:
@@ -286,63 +274,6 @@ class Licences:
     def is_licensed(self, asset_id: int, account: str) -> bool:
         """Whether the account holds a licence of the asset that is in force now."""
         return bool(self.chain.call(self._market.functions.isLicensed(asset_id, account)))
-
-    # -- income ----------------------------------------------------------------------------------
-
-    def pay(self, signer: Signer, asset_id: int, amount: int) -> None:
-        """Add ``amount`` wei of ``signer``'s OPEN to an asset's income."""
-        Ledger(self._contracts, signer).approve(str(self._market.address), amount)
-        self.chain.send(self._market.functions.payAsset(asset_id, amount), signer)
-
-    def income(self, asset_id: int) -> int:
-        """Wei credited to the asset and not yet distributed."""
-        return int(self.chain.call(self._market.functions.incomeOf(asset_id)))
-
-    def split(self, asset_id: int, amount: int) -> tuple[int, dict[int, int]]:
-        """What of ``amount`` wei the asset's owner and each parent would get now, by the chain."""
-        found = self.chain.call(self._market.functions.split(asset_id, amount))
-        owner, parents, parts = found
-        return int(owner), {int(parent): int(part) for parent, part in zip(parents, parts, strict=True)}
-
-    def distribute(self, signer: Signer, asset_id: int, *, lineage: bool = True) -> dict[str, int]:
-        """Pay the asset's income on, and with ``lineage`` its ancestors' too, every child before its parents. Anyone may.
-
-        Returns what each owner was paid, in wei, by address.
-        """
-        ids = [asset_id]
-        if lineage:
-            parents: dict[int, Sequence[int]] = {}
-            for current in ids:
-                if current not in parents:
-                    found = self.chain.call(self._contracts.assets.functions.royaltiesOf(current))
-                    parents[current] = [int(parent) for parent in found[0]]
-                    ids.extend(parents[current])
-            ids = payout_order(asset_id, parents)
-        receipt = self.chain.send(self._market.functions.distributeMany(ids), signer)
-        paid: dict[str, int] = {}
-        for event in receipt.events(self._market.events.IncomeDistributed):
-            owner = str(event["owner"])
-            paid[owner] = paid.get(owner, 0) + int(event["toOwner"])
-        return paid
-
-    def income_history(self, asset_id: int) -> list[IncomeLine]:
-        """Every movement of an asset's income, in order; the amounts add up to :meth:`income`."""
-        events = self._market.events
-        lines: list[tuple[tuple[int, int], IncomeLine]] = []
-
-        def add(log: Any, kind: str, amount: int, other: str | int) -> None:
-            block = int(log["blockNumber"])
-            lines.append(((block, int(log["logIndex"])), IncomeLine(kind, amount, other, block)))
-
-        for log in self._logs(events.IncomeAdded, assetId=asset_id):
-            add(log, "paid", int(log["args"]["amount"]), str(log["args"]["payer"]))
-        for log in self._logs(events.RoyaltyPaid, parentId=asset_id):
-            add(log, "royalty", int(log["args"]["amount"]), int(log["args"]["assetId"]))
-        for log in self._logs(events.RoyaltyPaid, assetId=asset_id):
-            add(log, "royalty", -int(log["args"]["amount"]), int(log["args"]["parentId"]))
-        for log in self._logs(events.IncomeDistributed, assetId=asset_id):
-            add(log, "owner", -int(log["args"]["toOwner"]), str(log["args"]["owner"]))
-        return [line for _, line in sorted(lines, key=lambda item: item[0])]
 
     def _agreed(self, offer_id: int, max_price: int | None) -> int:
         price = self.get_offer(offer_id).price

@@ -1,4 +1,4 @@
-"""What an action did, step by step: model calls, tool calls, retrievals, sub-actions."""
+"""What an action did, step by step: model calls, tool calls, retrievals, sub-actions, training runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import ContentError, UserError
 from ._blocks import Encoded, Getter, Reader, pack_bytes, pack_value, unpack_bytes, unpack_value
 from ._cid import Link, digest_of
-from ._dagcbor import decode
+from ._dagcbor import decode, encode
+from ._hashing import sha2
 from ._leaves import (
     Finish,
     Generation,
@@ -21,6 +22,7 @@ from ._leaves import (
     unpack_int32,
     unpack_uint32,
 )
+from ._manifest import AssetRef
 
 __all__ = [
     "ModelCallStep",
@@ -29,6 +31,7 @@ __all__ = [
     "Step",
     "SubActionStep",
     "ToolCallStep",
+    "TrainingStep",
     "decode_step",
 ]
 
@@ -205,7 +208,55 @@ class SubActionStep(_Base):
         return {"kind": int(StepKind.SUB_ACTION), "receipt": Link(self.receipt)}
 
 
-Step = ModelCallStep | ToolCallStep | RetrievalStep | SubActionStep
+@dataclass(frozen=True)
+class TrainingStep(_Base):
+    """A training run that anybody with the same kind of machine can repeat: from what it began, and what came out.
+
+    ``recipe`` is a dag-cbor value that names everything the run depends on besides base and datanets; ``adapter`` is
+    the CID of the directory that came out; ``trainer_class`` says which builds give the same bits.
+    """
+
+    base_asset_id: int
+    base: str
+    datanets: Sequence[AssetRef]
+    recipe: Any
+    adapter: str
+    trainer_class: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "datanets", tuple(AssetRef(*ref) for ref in self.datanets))
+
+    @property
+    def inputs_hash(self) -> bytes:
+        """sha2-256 of everything the run began from."""
+        nets = [[ref.asset_id, Link(ref.cid)] for ref in self.datanets]
+        return sha2(encode({"base": Link(self.base), "datanets": nets, "recipe": self.recipe}))
+
+    def leaf(self, index: int) -> StepLeaf:
+        """The leaf of this step at ``index`` of its action; its root is the adapter's digest."""
+        return StepLeaf(
+            index=index,
+            kind=StepKind.TRAINING,
+            asset_id=self.base_asset_id,
+            content_digest=digest_of(self.base),
+            prompt_hash=self.inputs_hash,
+            generation_root=digest_of(self.adapter),
+            detail_digest=self._detail(),
+        )
+
+    def _to_block(self, blocks: dict[str, bytes]) -> dict[str, Any]:
+        return {
+            "kind": int(StepKind.TRAINING),
+            "base_asset_id": self.base_asset_id,
+            "base": Link(self.base),
+            "datanets": [[ref.asset_id, Link(ref.cid)] for ref in self.datanets],
+            "recipe": pack_value(self.recipe, blocks),
+            "adapter": Link(self.adapter),
+            "trainer_class": self.trainer_class,
+        }
+
+
+Step = ModelCallStep | ToolCallStep | RetrievalStep | SubActionStep | TrainingStep
 
 _MODEL_KEYS = {"kind", "asset_id", "content", "base_asset_id", "base", "prompt_tokens", "output_tokens", "logprobs",
                "sampling", "seed", "engine_class", "finish", "node"}  # fmt: skip
@@ -228,11 +279,33 @@ def decode_step(cid: str, get: Getter) -> Step:
         step = RetrievalStep(read.integer("asset_id"), documents, read.link_or_none("content"))
     elif kind == StepKind.SUB_ACTION:
         step = SubActionStep(Reader(block, "a sub-action", cid, {"kind", "receipt"}).link("receipt"))
+    elif kind == StepKind.TRAINING:
+        step = _training(Reader(block, "a training run", cid, _TRAINING_KEYS), get)
     else:
         raise ContentError(f"Block {cid} is not a step", why=f"its kind is {kind!r}", cid=cid)
     if step.cid != cid:  # e.g. chunks of another size: the same step, but not the block its leaf commits to
         raise ContentError(f"Step {cid} is not in canonical form", cid=cid)
     return step
+
+
+_TRAINING_KEYS = {"kind", "base_asset_id", "base", "datanets", "recipe", "adapter", "trainer_class"}
+
+
+def _training(read: Reader, get: Getter) -> TrainingStep:
+    nets = read.raw("datanets")
+    if not isinstance(nets, list) or any(
+        not isinstance(net, list) or len(net) != 2 or type(net[0]) is not int or type(net[1]) is not Link
+        for net in nets
+    ):
+        raise read.fail("datanets")
+    return TrainingStep(
+        base_asset_id=read.integer("base_asset_id"),
+        base=read.link("base"),
+        datanets=[AssetRef(asset_id, str(link)) for asset_id, link in nets],
+        recipe=unpack_value(read.raw("recipe"), get, read.cid),
+        adapter=read.link("adapter"),
+        trainer_class=read.text("trainer_class"),
+    )
 
 
 def _model_call(read: Reader, get: Getter) -> ModelCallStep:

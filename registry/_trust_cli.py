@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..contracts import reviewed
+from ..contracts import reviewed, show_open
 from ..errors import UserError
 from ._agent_cli import agent
 from ._connect import Connection
@@ -36,10 +36,10 @@ def feedback(
     if as_json:
         print(json.dumps([_feedback_json(one, paid.get(one.client, 0)) for one in found], indent=1))
         return
-    table = Table("client", "no.", "value", "tags", "paid (OPEN)", "answers", "")
+    table = Table("client", "no.", "value", "tags", "paid", "answers", "")
     for one in found:
         tags = ", ".join(filter(None, (one.tag1, one.tag2)))
-        money = f"{paid.get(one.client, 0) / 1e18:g}"
+        money = show_open(paid.get(one.client, 0))
         state = "revoked" if one.revoked else ""
         table.add_row(
             one.client, str(one.index), f"{one.number:f}", tags, money, str(len(one.responses)), state

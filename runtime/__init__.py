@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ._attribute import SpanAttributor, explain_action
     from ._batcher import Batcher
     from ._client import Client
-    from ._deploy import Registered, Service, deploy_agent, register_agent, span_index
+    from ._deploy import Registered, Service, deploy_agent, register_agent
     from ._local import LocalRun, run
     from ._operator import Attributor, Credit, Job, Operator, Runner
     from ._worker import LocalRunner, RayRunner, run_job
@@ -46,7 +46,6 @@ __all__ = [
     "request_of",
     "run",
     "run_job",
-    "span_index",
 ]
 
 _LAZY = {
@@ -56,7 +55,6 @@ _LAZY = {
     "Service": "_deploy",
     "deploy_agent": "_deploy",
     "register_agent": "_deploy",
-    "span_index": "_deploy",
     "Batcher": "_batcher",
     "Client": "_client",
     "LocalRun": "_local",

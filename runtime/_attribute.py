@@ -18,8 +18,8 @@ from ..attribution import (
     SpanIndex,
     by_account,
     claimable,
-    shares,
-    split,
+    divide_action,
+    scores_of,
 )
 from ..attribution import Receipt as Explanation
 from ..attribution import explain as explain_spans
@@ -35,9 +35,8 @@ Lineage = Callable[[ModelCallStep], ModelUse]
 class SpanAttributor:
     """Attribution by rule v1-spans over one index of all datanets an agent declares.
 
-    ``stakers`` maps accounts to stake in wei, ``cut`` gives the protocol's and the audits' part in
-    an epoch, in 1/10,000. A failed
-    action costs nothing: its payment goes back to its client whole.
+    ``stakers`` is the account that shares among them, ``cut`` gives the protocol's and the audits' part in an
+    epoch, in 1/10,000. A failed action costs nothing: its payment goes back to its client whole.
     """
 
     rule = RULE_V1
@@ -51,35 +50,32 @@ class SpanAttributor:
         *,
         treasury: str,
         operator: str,
-        stakers: Callable[[], Mapping[str, int]],
+        stakers: str | None = None,
         fixed: Sequence[FixedShare] = (),
         audits: str = "audits",
         cut: Callable[[int], tuple[int, int]] = lambda epoch: (PROTOCOL_BPS, AUDIT_BPS),
     ) -> None:
         self.index, self._split, self._lineage = index, shares_of_fee, lineage
-        self._treasury, self._operator, self._stakers = treasury, operator, stakers
-        self._fixed, self._audits, self._cut = dict(fixed), audits, cut
+        self._accounts = Accounts(treasury, operator, stakers, fixed=dict(fixed), audits=audits)
+        self._cut = cut
 
     def credit(self, outcome: Outcome, fee: int, epoch: int) -> Credit:
         """Split ``fee`` wei; every wei is in exactly one payout or in the cut that the chain takes."""
         if outcome.status is Status.FAILED:
             return Credit((), {"refund": "the action failed"})
         calls = [step for step in outcome.steps if isinstance(step, ModelCallStep)]
-        joined = Shares.joined([self._shares(step.output_tokens) for step in calls])
-        accounts = Accounts(
-            self._treasury, self._operator, dict(self._stakers()), fixed=self._fixed, audits=self._audits
-        )
-        uses = [self._lineage(step) for step in calls]
         protocol, audit = self._cut(epoch)
-        payouts = split(fee, self._split, uses, joined, accounts, protocol_bps=protocol, audit_bps=audit)
-        scores = {
-            "shares": joined.to_block(),
-            "payouts": [[p.account, str(p.amount), p.reason, p.asset_id] for p in payouts],
-        }
-        return Credit(tuple(by_account(claimable(payouts)).items()), scores)
-
-    def _shares(self, tokens: Sequence[int]) -> Shares:
-        return shares(tokens, self.index.find(tokens), costs=self.index.costs(tokens))
+        joined, payouts = divide_action(
+            self.index,
+            [step.output_tokens for step in calls],
+            [self._lineage(step) for step in calls],
+            fee,
+            self._split,
+            self._accounts,
+            protocol_bps=protocol,
+            audit_bps=audit,
+        )
+        return Credit(tuple(by_account(claimable(payouts)).items()), scores_of(joined, payouts))
 
 
 def explain_action(index: SpanIndex, content: ActionContent, steps: Sequence[Step]) -> Explanation | None:

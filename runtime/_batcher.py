@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from ..attribution import batch_payouts
 from ..errors import ChainError
 from ..registry import ActionRecord, Batch, BatchEntry, BatchHeader, ContentStore, Ledger, Payout
 from ._outbox import ActionRow, BatchRow, Outbox, State
@@ -57,9 +58,15 @@ class Batcher:
                 if not self._ledger.window_over(header):
                     continue
                 with phase(self._observe, "settle"):
-                    self._ledger.finalize(header)
+                    self._ledger.settlement.finalize(header)
+                    claims = self._ledger.settlement.claims_state(header)
+                    if claims in ("frozen", "awaited"):
+                        continue  # a jury judges these payouts; what it finds, anyone may claim
+                    if claims == "corrected":
+                        self._outbox.settled(row)
+                        continue
                     batch = Batch.decode(row.call["batch"], self._store.get)
-                    self._ledger.claim_rest(header, batch)
+                    self._ledger.settlement.claim_rest(header, batch)
                     self._outbox.settled(row)
                 settled += 1
         return settled
@@ -102,15 +109,12 @@ class Batcher:
         return self._outbox.open_batch(self.agent_id, rows, {"batch": batch.cid, "epoch": epoch})
 
     def _payouts(self, epoch: int, charged: int, totals: dict[str, int], fixed: list[str]) -> list[Payout]:
-        """The fixed payees in the manifest's order, then everyone else; what rounding each action's cut up left
-        over goes to the treasury."""
         if charged == 0:
             return []
-        net = self._ledger.net(self.agent_id, epoch, charged)
-        treasury = self._ledger.treasury
-        totals[treasury] = totals.get(treasury, 0) + net - sum(totals.values())
-        others = sorted(account for account, amount in totals.items() if amount and account not in fixed)
-        return [Payout(account, totals.get(account, 0)) for account in (*fixed, *others)]
+        settlement = self._ledger.settlement
+        net = settlement.net(self.agent_id, epoch, charged)
+        paid = batch_payouts(net, totals, treasury=settlement.treasury, fixed=fixed)
+        return [Payout(*payout) for payout in paid]
 
     def _refund(self, rows: list[ActionRow]) -> None:
         """Give back what failed actions were paid; the ledger does it once, however often it is asked."""
@@ -118,7 +122,7 @@ class Batcher:
             assert row.executed is not None
             record = ActionRecord.from_block(row.executed["record"], None)
             if record.fee > record.charge:
-                self._ledger.refund(
+                self._ledger.payments.refund(
                     self.agent_id, record.payment_id, record.client, record.fee - record.charge
                 )
 

@@ -42,7 +42,7 @@ class Client:
         now = self._ledger.now()
         unsigned = Payment(
             client=self.address,
-            to=self._ledger.escrow_of(agent_id),
+            to=self._ledger.payments.escrow_of(agent_id),
             value=price,
             valid_after=0,
             valid_before=now + ttl,
@@ -50,7 +50,7 @@ class Client:
             salt=salt,
         )
         nonce = authorization_nonce(agent_id, value_hash(request), salt)
-        return PaidRequest(request, self._ledger.authorize(self._signer, unsigned, nonce))
+        return PaidRequest(request, self._ledger.payments.authorize(self._signer, unsigned, nonce))
 
     def call(self, agent: Agent, agent_id: int, value: Any, price: int, **resume: Any) -> Receipt:
         """Pay, call and check what comes back.

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import datanets
 from ..agents import Agent, load_agent
-from ..attribution import RULE_V1, ModelUse, Royalty, SpanIndex
+from ..attribution import RULE_V1, ModelUse, Royalty
 from ..contracts import Signer
 from ..errors import UserError
 from ..openlora import AdapterRef, Generator
@@ -20,7 +20,6 @@ from ..registry import (
     AssetRef,
     Assets,
     Connection,
-    ContentStore,
     FixedShare,
     Manifest,
     ModelCallStep,
@@ -153,18 +152,19 @@ def deploy_agent(
     declared = load_agent(agent) if isinstance(agent, str) else agent
     settings, agent_id = connection.settings, registered.agent_id
     key = connection.record_key(agent_id)
-    index = span_index(connection.store, registered.manifest, base_directory, settings.cache_dir)
+    nets = [ref.cid for ref in registered.manifest.datanets]
+    index = datanets.span_index(nets, connection.store, base_directory, settings.cache_dir)
     owner = registered.owner
     attributor = SpanAttributor(
         index,
         registered.manifest.split,
         Lineage(connection.assets),
-        treasury=connection.ledger.treasury,
+        treasury=connection.ledger.settlement.treasury,
         operator=owner,
-        stakers=lambda: connection.ledger.stakers_of(agent_id, owner),
+        stakers=connection.contracts.address("DelegationPool"),
         fixed=registered.manifest.fixed,
         audits=connection.contracts.address("Disputes"),
-        cut=lambda epoch: connection.ledger.cut(agent_id, epoch),
+        cut=lambda epoch: connection.ledger.settlement.cut(agent_id, epoch),
     )
     domain = connection.ledger.domain
     url = (
@@ -191,12 +191,6 @@ def deploy_agent(
     batcher = Batcher(agent_id, ledger=ledger, store=connection.store, outbox=outbox, observe=observe)
     operator.recover()
     return Service(registered, operator, batcher, runner, attributor, outbox)
-
-
-def span_index(store: ContentStore, manifest: Manifest, tokenizer: Path, cache: Path) -> SpanIndex:
-    """The span index over every datanet of a manifest, in declared order of acceptance."""
-    rows = datanets.source_rows([datanets.fetch(store, ref.cid) for ref in manifest.datanets])
-    return SpanIndex.build(rows, tokenizer, cache / "spans")
 
 
 class Lineage:

@@ -187,7 +187,6 @@ class _Bench:
                 _own_models,
                 treasury="treasury",
                 operator="you",
-                stakers=dict,
             )
 
     def __enter__(self) -> _Bench:

@@ -184,7 +184,7 @@ class Operator:
                 why=f"it authorises {payment.value} wei and agent {self.agent_id} asks {price}",
                 fix=f"authorise {price} wei; nothing was taken",
             )
-        self._ledger.check_payment(payment, self.agent_id, paid.request_hash)
+        self._ledger.payments.check(payment, self.agent_id, paid.request_hash)
 
     def _admit(self, paid: PaidRequest, payment_id: str) -> ActionRow:
         """Note a request the stake can back; one at a time, so that two cannot use the same cover."""
@@ -200,7 +200,9 @@ class Operator:
         paid = _paid(row)
         with phase(self._observe, "pay"):
             try:
-                self._ledger.collect(paid.payment, paid.payment.nonce(self.agent_id, paid.request_hash))
+                self._ledger.payments.collect(
+                    paid.payment, paid.payment.nonce(self.agent_id, paid.request_hash)
+                )
             except UserError:
                 self._outbox.drop(row.payment_id)
                 raise

@@ -31,11 +31,22 @@ if TYPE_CHECKING:
         withdraw_delegation,
     )
     from ._devnet_jury import hold_jury
-    from ._finding import DEMAND_STATES, FAULTS, Anchored, Demand, Finding, enforce
-    from ._juror import Juror, Vote
+    from ._examine import (
+        Examiner,
+        Opinion,
+        Retrain,
+        SharesExaminer,
+        TrainingExaminer,
+        examiners_for,
+        index_for,
+    )
+    from ._finding import DEMAND_STATES, FAULTS, QUESTIONS, Anchored, Demand, Finding, enforce
+    from ._juror import Juror
     from ._proofs import anchored_records
+    from ._questions import challenge_shares, challenge_training, claim_found
     from ._responder import Answer, Responder
     from ._search import find_fault
+    from ._shares import IndexFor, Payouts, recompute_payouts
     from ._stake import (
         Exit,
         StakePosition,
@@ -48,14 +59,19 @@ if TYPE_CHECKING:
         withdraw_jury,
     )
     from ._verify import Action, Check, ReplayerFor, Report, Verdict, fetch_action, generation_of, verify
+    from ._votes import ANSWERS, UNAVAILABLE, AnswerVote, Vote
 
 __all__ = [
+    "ANSWERS",
     "DEMAND_STATES",
     "FAULTS",
+    "QUESTIONS",
     "STATES",
+    "UNAVAILABLE",
     "Action",
     "Anchored",
     "Answer",
+    "AnswerVote",
     "BatchDispute",
     "Challenge",
     "Check",
@@ -64,14 +80,21 @@ __all__ = [
     "DelegationPool",
     "Demand",
     "Evidence",
+    "Examiner",
     "Exit",
     "Finding",
+    "IndexFor",
     "Juror",
+    "Opinion",
     "Outcome",
+    "Payouts",
     "ReplayerFor",
     "Report",
     "Responder",
+    "Retrain",
+    "SharesExaminer",
     "StakePosition",
+    "TrainingExaminer",
     "Verdict",
     "Vote",
     "actions",
@@ -80,24 +103,30 @@ __all__ = [
     "audit",
     "build_evidence",
     "cancel_delegation",
+    "challenge_batch",
+    "challenge_shares",
+    "challenge_training",
+    "claim_found",
     "claim_income",
     "delegate",
     "delegation",
     "delegation_pool",
-    "enforce",
-    "challenge_batch",
     "drift_threshold",
+    "enforce",
+    "examiners_for",
     "fetch_action",
     "find_fault",
     "generation_of",
     "hold_jury",
+    "index_for",
     "join_jury",
     "leave_jury",
     "open_challenge",
     "position",
     "prove_equivocation",
-    "set_commission",
+    "recompute_payouts",
     "request_audit",
+    "set_commission",
     "stake",
     "undelegate",
     "unstake",
@@ -134,11 +163,22 @@ _HOME = {
         "withdraw_delegation",
     ),
     "_devnet_jury": ("hold_jury",),
-    "_finding": ("DEMAND_STATES", "FAULTS", "Anchored", "Demand", "Finding", "enforce"),
-    "_juror": ("Juror", "Vote"),
+    "_examine": (
+        "Examiner",
+        "Opinion",
+        "Retrain",
+        "SharesExaminer",
+        "TrainingExaminer",
+        "examiners_for",
+        "index_for",
+    ),
+    "_finding": ("DEMAND_STATES", "FAULTS", "QUESTIONS", "Anchored", "Demand", "Finding", "enforce"),
+    "_juror": ("Juror",),
     "_proofs": ("anchored_records",),
+    "_questions": ("challenge_shares", "challenge_training", "claim_found"),
     "_responder": ("Answer", "Responder"),
     "_search": ("find_fault",),
+    "_shares": ("IndexFor", "Payouts", "recompute_payouts"),
     "_stake": (
         "Exit",
         "StakePosition",
@@ -160,6 +200,7 @@ _HOME = {
         "generation_of",
         "verify",
     ),
+    "_votes": ("ANSWERS", "UNAVAILABLE", "AnswerVote", "Vote"),
 }
 _LAZY = {name: module for module, names in _HOME.items() for name in names}
 

@@ -80,6 +80,22 @@ class BatchDispute(Challenge):
         self.ledger.send(self._disputes.closeLeaves(self.id))
         return self.state
 
+    def proceed(self) -> str:
+        """Take the step that is due; returns the state after it. A dry run of a ruling that becomes final also tries to
+        settle with its jurors."""
+        before = self.state
+        if before == "Seeding":
+            return self.draw_leaves()
+        if before == "Opening":
+            return self.close_leaves()
+        if before == "Open":
+            self.draw()
+            return self.state
+        self.resolve()
+        if before == "Ruled" and self.ledger.chain.is_dry_run:
+            self.settle()
+        return self.state
+
     def _openings(self, header: BatchHeader, store: ContentStore) -> Iterator[tuple[int, tuple[Any, ...]]]:
         drawn = self._draw()
         count = int(self.ledger.call(self._disputes.termsOf(self.id)).kLeaves)

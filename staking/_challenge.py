@@ -11,6 +11,7 @@ from ..registry import (
     Batch,
     BatchHeader,
     ContentStore,
+    ContributionState,
     Ledger,
     ModelCallStep,
     RecordProof,
@@ -19,6 +20,7 @@ from ..registry import (
     evidence_hash,
     steps_tree,
 )
+from ._finding import FAULTS
 from ._verify import Action, fetch_action
 
 __all__ = [
@@ -137,6 +139,11 @@ class Challenge:
         return STATES[int(self._dispute().state)]
 
     @property
+    def fault(self) -> str:
+        """What it is about, one of ``FAULTS``."""
+        return FAULTS[int(self._dispute().fault)]
+
+    @property
     def round(self) -> int:
         """The number of the present draw: a redraw or an appeal begins the next."""
         return int(self._dispute().round)
@@ -206,10 +213,20 @@ class Challenge:
         return self.outcome()
 
     def settle(self) -> None:
-        """Pay and punish the jurors of every tier that was not settled yet."""
+        """Pay and punish the jurors of every tier that was not settled yet; of an appeal against curators, tell the
+        curation contract what was decided."""
         for tier in range(self.tier + 1):
             if not self.ledger.call(self._disputes.rulingOf(self.id, tier)).settled:
                 self.ledger.send(self._disputes.settle(self.id, tier))
+        if self.fault == "CurationAppeal":
+            self._deliver()
+
+    def _deliver(self) -> None:
+        contracts = self.ledger.contracts
+        contribution = self.ledger.call(contracts.arbiter.functions.contributionOf(self.id))
+        found = self.ledger.call(contracts.curation.functions.contribution(contribution))
+        if ContributionState(int(found.state)) is ContributionState.APPEALED:
+            self.ledger.send(contracts.arbiter.functions.deliver(self.id))
 
     def outcome(self) -> Outcome:
         state = self.state

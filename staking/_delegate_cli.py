@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from ..contracts import Review, parse_open, reviewed, show_open
-from ..registry import Ledger
+from ..registry import Connection, Ledger
 from ..registry.commands import AgentId, Amount, As, DryRun, Json, account_at, acting, console, when
 from . import _delegation as pools
 
@@ -160,10 +160,10 @@ def income(agent_id: AgentId, account: As = None, as_json: Json = False, dry_run
 @delegate.command()
 def show(agent_id: AgentId, operator: Operator = None, account: As = None, as_json: Json = False) -> None:
     """Show the pool of delegations to an agent, and your part of it."""
-    with acting(account, dry_run=False) as (connection, signer):
-        ledger = connection.as_(signer)
-        pool = pools.delegation_pool(ledger, agent_id, _account(operator))
-        mine = pools.delegation(ledger, agent_id, operator=pool.operator)
+    with Connection.open() as connection:
+        who = str(connection.signer_for(account).address)
+        pool = pools.delegation_pool(connection.ledger, agent_id, _account(operator))
+        mine = pools.delegation(connection.ledger, agent_id, who, pool.operator)
     if as_json:
         fields = {
             "operator": pool.operator,

@@ -5,16 +5,24 @@ For trying challenges out on one machine. The jurors are real accounts with real
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..errors import ChallengeError
 from ..registry import Connection
 from ._challenge import Challenge, Outcome
+from ._examine import Examiner
 from ._juror import Juror
 from ._verify import ReplayerFor
 
 __all__ = ["hold_jury"]
 
 
-def hold_jury(challenge: Challenge, connection: Connection, replayer: ReplayerFor) -> Outcome:
+def hold_jury(
+    challenge: Challenge,
+    connection: Connection,
+    replayer: ReplayerFor,
+    examiners: Mapping[str, Examiner] | None = None,
+) -> Outcome:
     """Draw, have every drawn juror that is a devnet account vote, and rule; nobody appeals, so the clock is moved
     to where the ruling is final.
 
@@ -31,7 +39,7 @@ def hold_jury(challenge: Challenge, connection: Connection, replayer: ReplayerFo
         raise ChallengeError(f"jurors {strangers} are not the devnet's", fix="let them vote, then resolve")
     journal = connection.settings.home_dir / "votes"
     jurors = [
-        Juror(connection.as_(accounts[address]), connection.store, replayer, journal)
+        Juror(connection.as_(accounts[address]), connection.store, replayer, journal, examiners)
         for address in challenge.committee
     ]
     for juror in jurors:

@@ -1,13 +1,21 @@
-"""``openledger join|appeal|accuse|request-audit|open-leaves``: taking part in disputes that others may have begun."""
+"""``openledger vote|resolve|join|appeal|accuse|open-leaves|request-audit``: taking part in disputes that others may have
+begun."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from ..contracts import reviewed
-from ..registry.commands import AgentId, As, DryRun, Json, acting
+from ..contracts import reviewed, show_open
+from ..errors import ChallengeError
+from ..registry.commands import AgentId, As, DryRun, Json, acting, console, when
+from ._examine import Retrain
 
 __all__ = ["add_to"]
 
@@ -15,13 +23,116 @@ DisputeId = Annotated[int, typer.Argument(min=1, help="the dispute's id")]
 Nonce = Annotated[int, typer.Argument(min=0, help="of any action in the batch")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Offer the commands."""
-    app.command()(join)
-    app.command()(appeal)
-    app.command()(accuse)
-    app.command()(open_leaves)
+def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
+    """Offer the commands; jurors repeat training runs by ``retrain``, which is no matter of this folder."""
+    for command in (_voting(retrain), resolve, join, appeal, accuse, open_leaves):
+        app.command()(command)
     app.command("request-audit")(ask_for_audit)
+
+
+def _voting(retrain: Retrain | None) -> Callable[..., None]:
+    def vote(
+        dispute_id: DisputeId,
+        accept: Annotated[
+            bool | None,
+            typer.Option("--accept/--reject", help="of an appeal against curators: does the content belong?"),
+        ] = None,
+        unavailable: Annotated[
+            bool, typer.Option(help="say that what is to be replayed cannot be had by anybody")
+        ] = False,
+        account: As = None,
+        as_json: Json = False,
+        dry_run: DryRun = False,
+    ) -> None:
+        """As a drawn juror: replay the opened leaves, or recompute what is asked; commit the vote, or reveal it once all have
+        committed."""
+        from ..openlora import replayer_for
+        from ._examine import examiners_for
+        from ._juror import Juror
+
+        with (
+            acting(account, dry_run) as (connection, signer),
+            _journal(connection.settings.home_dir / "votes", dry_run) as journal,
+        ):
+            examiners = examiners_for(connection, retrain=retrain, accepted=accept)
+            juror = Juror(
+                connection.as_(signer), connection.store, replayer_for(connection), journal, examiners
+            )
+            if not juror.seated(dispute_id):
+                raise ChallengeError(f"{juror.address} is not on the committee of dispute {dispute_id}")
+            says = (
+                f"Votes in dispute {dispute_id} with what replaying or recomputing gives: commits to it, or reveals what was "
+                "committed. Who ends far from the ruling loses juror stake; who commits and does not reveal loses more."
+            )
+            with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
+                with console.status("replaying"):
+                    made, action = juror.act(dispute_id, unavailable=unavailable)
+                review.done(
+                    f"{action}: {made}",
+                    dispute=dispute_id,
+                    round=made.round,
+                    action=action,
+                    **made.to_plain(),
+                )
+
+    return vote
+
+
+@contextmanager
+def _journal(kept: Path, dry_run: bool) -> Iterator[Path]:
+    """Where votes are kept before they are committed; a copy that is thrown away for a dry run."""
+    if not dry_run:
+        yield kept
+        return
+    with TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "votes"
+        if kept.exists():
+            shutil.copytree(kept, copy)
+        yield copy
+
+
+_DUE = {
+    "Committed": "Ends dispute {} if its evidence was not shown in time: the bond is burned.",
+    "Seeding": "Draws the leaves of dispute {} that are judged, or drops an audit that was not selected.",
+    "Opening": "Ends the opening of dispute {}'s leaves; what nobody opened counts against the operator.",
+    "Open": "Draws the committee of dispute {}, and with it the probe.",
+    "Drawn": "Rules in dispute {} by the medians of the votes; too few votes are a new draw, then the end.",
+    "Ruled": "Makes the ruling of dispute {} final: slashes or acquits, then pays and punishes the jurors.",
+    "Convicted": "Pays and punishes the jurors of dispute {} that were not yet.",
+    "Acquitted": "Pays and punishes the jurors of dispute {} that were not yet.",
+}
+"""What comes next, by the state of a dispute."""
+
+
+def resolve(
+    dispute_id: DisputeId, account: As = None, as_json: Json = False, dry_run: DryRun = False
+) -> None:
+    """Fix a batch's leaves or close them, draw the committee, rule, or make a ruling final: whichever is due."""
+    from ._batches import BatchDispute
+
+    with acting(account, dry_run) as (connection, signer):
+        dispute = BatchDispute(connection.as_(signer), dispute_id)
+        if (state := dispute.state) not in _DUE:
+            why = "there is no such dispute" if state == "None" else f"it has ended: {state}"
+            raise ChallengeError(f"nothing is due in dispute {dispute_id}", why=why, fix="check the id")
+        says = _DUE[state].format(dispute_id)
+        with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
+            found = dispute.proceed()
+            more: dict[str, object]
+            if found == "Drawn":
+                committee = dispute.committee
+                told, more = f"drawn: {', '.join(committee)}", {"committee": committee}
+            elif found == "Ruled":
+                told = (
+                    f"Ruled: final unless somebody appeals until {when(dispute.appeal_by)} by `openledger appeal {dispute_id}`; "
+                    f"then `openledger resolve {dispute_id}`"
+                )
+                more = {"appealBy": dispute.appeal_by}
+            else:
+                outcome = dispute.outcome()
+                told = found + (f": {show_open(outcome.slashed)} slashed" if outcome.convicted else "")
+                more = {"slashed": str(outcome.slashed)}
+            review.done(told, dispute=dispute_id, state=found, **more)
 
 
 def join(
@@ -47,7 +158,7 @@ def join(
         ledger = connection.as_(signer)
         evidence = build_evidence(cid, step, token, store=connection.store, ledger=ledger)
         bond = Challenge(ledger, dispute_id).join(evidence)
-        review.done(f"joined dispute {dispute_id}; bond {bond / 1e18:g} OPEN", bond=str(bond))
+        review.done(f"joined dispute {dispute_id}; bond {show_open(bond)}", bond=str(bond))
 
 
 def appeal(dispute_id: DisputeId, account: As = None, as_json: Json = False, dry_run: DryRun = False) -> None:
@@ -63,7 +174,7 @@ def appeal(dispute_id: DisputeId, account: As = None, as_json: Json = False, dry
         reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review,
     ):
         bond = Challenge(connection.as_(signer), dispute_id).appeal()
-        review.done(f"appealed; bond {bond / 1e18:g} OPEN", bond=str(bond))
+        review.done(f"appealed; bond {show_open(bond)}", bond=str(bond))
 
 
 def accuse(

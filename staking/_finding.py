@@ -7,11 +7,15 @@ from typing import Any
 
 from ..registry import Batch, BatchHeader, Ledger, SignedRecord
 
-__all__ = ["DEMAND_STATES", "FAULTS", "Anchored", "Demand", "Finding", "enforce"]
+__all__ = ["DEMAND_STATES", "FAULTS", "QUESTIONS", "Anchored", "Demand", "Finding", "enforce"]
 
 FAULTS = ("None", "Equivocation", "AnchoredMismatch", "OutputMismatch", "DoublePayment", "RefundedCharge", "Misdeclared",
-          "FixedSplitBroken", "Omission", "UndeclaredModel", "DataWithheld")  # fmt: skip
+          "FixedSplitBroken", "Omission", "UndeclaredModel", "DataWithheld", "BatchDrift", "WrongShares", "TrainingMismatch",
+          "CurationAppeal")  # fmt: skip
 """The contract's ``Fault`` by name."""
+
+QUESTIONS = ("WrongShares", "TrainingMismatch", "CurationAppeal")
+"""Those that jurors answer by a digest."""
 
 DEMAND_STATES = ("None", "Open", "Answered", "Enforced")
 """The contract's ``DemandState`` by name."""

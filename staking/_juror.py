@@ -1,13 +1,13 @@
-"""A juror: replay the opened leaves of a dispute, one step each, and vote with what they gave.
+"""A juror: replay the opened leaves of a dispute, one step each, or recompute what is asked, and vote with the result.
 
-A vote is a logprob for the committed token of each leaf, and one for a probe token in the first leaf's place,
-drawn after the committee froze: so copying the record or another juror does not pay.
+A vote on tokens is a logprob for the committed token of each leaf, and one for a probe token in the first leaf's place;
+a vote on a question is a digest, and another that follows from the probe. The probe is drawn after the committee froze:
+so copying the record or another juror does not pay.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +21,33 @@ from ..registry import (
     cid_from_digest,
     decode_step,
     prefix_hash,
-    vote_commitment,
 )
 from ._challenge import Challenge
+from ._examine import Examiner
+from ._finding import QUESTIONS
 from ._verify import ReplayerFor, generation_of
+from ._votes import UNAVAILABLE, AnswerVote, Vote, read_vote
 
-__all__ = ["Juror", "Vote"]
-
-
-@dataclass(frozen=True)
-class Vote:
-    """What a juror computed: logprobs in 10⁻⁴ nat of each leaf's committed token and of the probe token."""
-
-    dispute_id: int
-    round: int
-    token_logprobs: tuple[int, ...]
-    probe_logprob: int
+__all__ = ["Juror"]
 
 
 class Juror:
     """Votes in disputes whose committee holds ``ledger.signer``. Restartable: the vote is kept in ``journal``
-    before it is committed, and its salt follows from the key."""
+    before it is committed, and its salt follows from the key.
 
-    def __init__(self, ledger: Ledger, store: ContentStore, replayer: ReplayerFor, journal: Path) -> None:
+    ``examiners`` answer questions, by the fault they are about.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: ContentStore,
+        replayer: ReplayerFor,
+        journal: Path,
+        examiners: Mapping[str, Examiner] | None = None,
+    ) -> None:
         self._ledger, self._store, self._replayer, self._journal = ledger, store, replayer, journal
+        self._examiners = examiners or {}
 
     @property
     def address(self) -> str:
@@ -54,23 +57,47 @@ class Juror:
         """Whether this juror sits on the dispute's present committee."""
         return self.address in Challenge(self._ledger, dispute_id).committee
 
-    def compute(self, dispute_id: int) -> Vote:
-        """Replay the opened leaves under the declared adapters.
+    def compute(self, dispute_id: int, *, unavailable: bool = False) -> Vote | AnswerVote:
+        """Replay the opened leaves under the declared adapters, or answer what is asked.
 
-        Raises ``ContentError`` when a step's data cannot be had or is not what was opened: then abstain.
+        Raises ``ContentError`` when something cannot be had or is not what was opened. If nobody can get it, vote
+        ``unavailable``: when most jurors say so, the operator is convicted. Otherwise abstain.
         """
         challenge = Challenge(self._ledger, dispute_id)
         kept = self._path(dispute_id, round_ := challenge.round)
         if kept.exists():
-            known = json.loads(kept.read_text())
-            return Vote(**{**known, "token_logprobs": tuple(known["token_logprobs"])})
-        opened = self._opened(dispute_id)
+            return read_vote(kept.read_text())
+        fault = challenge.fault
+        made: Vote | AnswerVote
+        if fault in QUESTIONS:
+            made = self._answer(challenge, fault, round_, unavailable)
+        elif unavailable:
+            made = Vote(dispute_id, round_, (), 0)
+        else:
+            made = self._replay(challenge, round_)
+        self._keep(kept, made)
+        return made
+
+    def _answer(self, challenge: Challenge, fault: str, round_: int, unavailable: bool) -> AnswerVote:
+        if unavailable:
+            return AnswerVote(challenge.id, round_, UNAVAILABLE, UNAVAILABLE)
+        if fault not in self._examiners:
+            raise ChallengeError(
+                f"dispute {challenge.id} ({fault}) cannot be judged here",
+                why="nothing was given that answers it",
+                fix="of an appeal, vote with --accept or --reject; else abstain",
+            )
+        digests = self._examiners[fault].answer(self._ledger, challenge.id, challenge.probe)
+        return AnswerVote(challenge.id, round_, *digests)
+
+    def _replay(self, challenge: Challenge, round_: int) -> Vote:
+        opened = self._opened(challenge.id)
         if not opened:
-            raise ChallengeError(f"dispute {dispute_id} was never opened", fix="check the id and the chain")
+            raise ChallengeError(f"dispute {challenge.id} was never opened", fix="check the id and the chain")
         logprobs = []
         probed: int | None = None
         for leaf, token in opened:
-            prefix, generation = self._prefix(dispute_id, leaf, token)
+            prefix, generation = self._prefix(challenge.id, leaf, token)
             assert generation.base is not None  # generation_of always names it
             engine = self._replayer(generation.base)
             probe = challenge.probe % engine.vocab_size
@@ -78,9 +105,7 @@ class Juror:
             logprobs.append(committed)
             probed = there if probed is None else probed
         assert probed is not None
-        made = Vote(dispute_id, round_, tuple(logprobs), probed)
-        self._keep(kept, made)
-        return made
+        return Vote(challenge.id, round_, tuple(logprobs), probed)
 
     def _opened(self, dispute_id: int) -> list[tuple[Any, Any]]:
         """The step and token leaves to judge, in their order."""
@@ -105,42 +130,29 @@ class Juror:
             raise ContentError(f"the prompt of dispute {dispute_id} is not the opened one", cid=step.cid)
         return prefix, generation_of(step)
 
-    def commit(self, dispute_id: int) -> Vote:
+    def commit(self, dispute_id: int, *, unavailable: bool = False) -> Vote | AnswerVote:
         """Compute and commit the vote."""
-        made = self.compute(dispute_id)
-        disputes = self._ledger.contracts.disputes
-        commitment = vote_commitment(
-            self._ledger.domain.chain_id,
-            disputes.address,
-            dispute_id,
-            made.round,
-            self.address,
-            made.token_logprobs,
-            made.probe_logprob,
-            self._salt(made),
-        )
-        self._ledger.send(disputes.functions.commitVote(dispute_id, commitment))
+        made = self.compute(dispute_id, unavailable=unavailable)
+        commitment = made.commitment(self._ledger, self._salt(made))
+        self._ledger.send(self._ledger.contracts.disputes.functions.commitVote(dispute_id, commitment))
         return made
 
-    def reveal(self, dispute_id: int) -> Vote:
+    def reveal(self, dispute_id: int) -> Vote | AnswerVote:
         """Reveal the committed vote."""
         made = self.compute(dispute_id)
-        call = self._ledger.contracts.disputes.functions.revealVote(
-            dispute_id, list(made.token_logprobs), made.probe_logprob, self._salt(made)
-        )
-        self._ledger.send(call)
+        self._ledger.send(made.reveal(self._ledger, self._salt(made)))
         return made
 
-    def act(self, dispute_id: int) -> tuple[Vote, str]:
+    def act(self, dispute_id: int, *, unavailable: bool = False) -> tuple[Vote | AnswerVote, str]:
         """Commit, or reveal what was committed; returns the vote and ``committed`` or ``revealed``."""
         challenge = Challenge(self._ledger, dispute_id)
         disputes = self._ledger.contracts.disputes.functions
         cast = self._ledger.call(disputes.voteOf(dispute_id, challenge.round, self.address))
         if int.from_bytes(bytes(cast.commitment), "big") == 0:
-            return self.commit(dispute_id), "committed"
+            return self.commit(dispute_id, unavailable=unavailable), "committed"
         return self.reveal(dispute_id), "revealed"
 
-    def _salt(self, made: Vote) -> bytes:
+    def _salt(self, made: Vote | AnswerVote) -> bytes:
         return self._ledger.secret("vote", bytes(32), made.dispute_id, made.round)
 
     def _path(self, dispute_id: int, round_: int) -> Path:
@@ -150,10 +162,10 @@ class Juror:
             / f"{domain.chain_id}-{domain.verifying_contract}-{self.address}-{dispute_id}-{round_}.json"
         )
 
-    def _keep(self, path: Path, made: Vote) -> None:
+    def _keep(self, path: Path, made: Vote | AnswerVote) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(".new")
-        scratch.write_text(json.dumps(made.__dict__))
+        scratch.write_text(made.to_json())
         scratch.replace(path)
 
 

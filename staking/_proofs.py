@@ -120,7 +120,7 @@ def fixed_split(header: BatchHeader, batch: Batch, ledger: Ledger, store: Conten
         manifest = Manifest.decode(epoch.manifest, store.get)
     except ContentError:
         return None  # withheld: that is another fault
-    net = ledger.net(header.agent_id, header.epoch, header.sum)
+    net = ledger.settlement.net(header.agent_id, header.epoch, header.sum)
     for index, share in enumerate(manifest.fixed):
         paid = 0
         claim: tuple[object, ...] = (0, "0x" + "0" * 40, 0, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from rich.table import Table
 
-from ..contracts import parse_open, reviewed
+from ..contracts import parse_open, reviewed, show_open
 from ..registry import Connection
 from ..registry.commands import AgentId, Amount, As, DryRun, Json, acting, console, when
 
@@ -31,7 +31,7 @@ def add(
         reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review,
     ):
         after = deposit(connection.as_(signer), agent_id, parse_open(amount))
-        review.done(f"stake of agent {agent_id}: {after / 1e18:g} OPEN", stake=str(after))
+        review.done(f"stake of agent {agent_id}: {show_open(after)}", stake=str(after))
 
 
 @stake.command("exit")
@@ -66,7 +66,7 @@ def withdraw(agent_id: AgentId, account: As = None, as_json: Json = False, dry_r
         reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review,
     ):
         paid = pay(connection.as_(signer), agent_id)
-        review.done(f"withdrawn: {paid / 1e18:g} OPEN", paid=str(paid))
+        review.done(f"withdrawn: {show_open(paid)}", paid=str(paid))
 
 
 @stake.command()
@@ -79,11 +79,11 @@ def show(agent_id: AgentId, as_json: Json = False) -> None:
     if as_json:
         console.print_json(data=found.to_json())
         return
-    table = Table("stake", "OPEN", title=f"agent {agent_id}, operator {found.operator}")
+    table = Table("stake", "amount", title=f"agent {agent_id}, operator {found.operator}")
     for name, amount in found.amounts().items():
-        table.add_row(name, f"{amount / 1e18:g}")
+        table.add_row(name, show_open(amount))
     for exit_ in found.exits:
-        table.add_row(f"exit ready {when(exit_.ready_at)}", f"{exit_.amount / 1e18:g}")
+        table.add_row(f"exit ready {when(exit_.ready_at)}", show_open(exit_.amount))
     console.print(table)
 
 
@@ -101,7 +101,7 @@ def join(amount: Amount, account: As = None, as_json: Json = False, dry_run: Dry
         reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review,
     ):
         after = join_jury(connection.as_(signer), parse_open(amount))
-        review.done(f"juror stake: {after / 1e18:g} OPEN", stake=str(after))
+        review.done(f"juror stake: {show_open(after)}", stake=str(after))
 
 
 @jury.command()
@@ -131,4 +131,4 @@ def withdraw_juror(account: As = None, as_json: Json = False, dry_run: DryRun = 
         reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review,
     ):
         paid = withdraw_jury(connection.as_(signer))
-        review.done(f"withdrawn: {paid / 1e18:g} OPEN", paid=str(paid))
+        review.done(f"withdrawn: {show_open(paid)}", paid=str(paid))

@@ -206,7 +206,7 @@ def _check_chain(report: Report, action: Action, store: ContentStore, ledger: Le
     report.add("signature", signer == epoch.record_key, f"signed by {signer}, epoch key {epoch.record_key}")
     if action.content.payment is not None:
         good = (
-            ledger.payment_signer(action.content.payment, record.agent_id, record.request_hash)
+            ledger.payments.signer_of(action.content.payment, record.agent_id, record.request_hash)
             == record.client
         )
         report.add("payer", good, "the client signed the payment")

@@ -3,8 +3,6 @@ pragma solidity ^0.8.28;
 
 import { Context, DisputeBase } from "./disputes/DisputeBase.sol";
 import { JuryBase } from "./disputes/JuryBase.sol";
-import { IActionLog } from "./interfaces/IActionLog.sol";
-import { IAssetRegistry } from "./interfaces/IAssetRegistry.sol";
 import {
     IDemandResolver,
     IDisputes,
@@ -14,11 +12,8 @@ import {
     IJuryVoting,
     IProofResolver
 } from "./interfaces/IDisputes.sol";
-import { IOpenToken } from "./interfaces/IOpenToken.sol";
-import { IParameters } from "./interfaces/IParameters.sol";
-import { IRewardPool } from "./interfaces/IRewardPool.sol";
-import { IStakeVault } from "./interfaces/IStakeVault.sol";
 import { IBatchIntake } from "./interfaces/IBatchIntake.sol";
+import { IQuestionIntake } from "./interfaces/IQuestionIntake.sol";
 import {
     BatchDraw,
     Demand,
@@ -27,6 +22,7 @@ import {
     Distribution,
     LeafOpening,
     OpenedLeaf,
+    Question,
     State,
     TierRuling,
     Vote
@@ -44,6 +40,17 @@ import {
     Ticket,
     TokenLeaf
 } from "./types/Records.sol";
+
+/// @notice The contracts whose code {Disputes} runs as its own.
+struct Modules {
+    address proofs;
+    address demands;
+    address intake;
+    address votes;
+    address rulings;
+    address batches;
+    address questions;
+}
 
 /// @title Implements {IDisputes}: storage, views, and modules of code over one ledger of what was taken.
 /// @dev Invariant: the token balance is the sum of every dispute's `bond` and `held`, of every demand's `bond`, and
@@ -63,27 +70,17 @@ contract Disputes is JuryBase, IDisputes {
     address public immutable rulings;
     /// @notice Code of {IBatchIntake}.
     address public immutable batches;
+    /// @notice Code of {IQuestionIntake}.
+    address public immutable questions;
 
-    constructor(
-        IOpenToken token_,
-        IParameters parameters_,
-        IStakeVault vault_,
-        IActionLog actionLog_,
-        IRewardPool rewardPool_,
-        IAssetRegistry assets_,
-        address proofs_,
-        address demands_,
-        address intake_,
-        address votes_,
-        address rulings_,
-        address batches_
-    ) DisputeBase(Context(token_, parameters_, vault_, actionLog_, rewardPool_, assets_)) {
-        proofs = _code(proofs_);
-        demands = _code(demands_);
-        intake = _code(intake_);
-        votes = _code(votes_);
-        rulings = _code(rulings_);
-        batches = _code(batches_);
+    constructor(Context memory context, Modules memory modules) DisputeBase(context) {
+        proofs = _code(modules.proofs);
+        demands = _code(modules.demands);
+        intake = _code(modules.intake);
+        votes = _code(modules.votes);
+        rulings = _code(modules.rulings);
+        batches = _code(modules.batches);
+        questions = _code(modules.questions);
     }
 
     /// @inheritdoc IProofResolver
@@ -247,6 +244,11 @@ contract Disputes is JuryBase, IDisputes {
         _run(votes);
     }
 
+    /// @inheritdoc IJuryVoting
+    function revealAnswer(uint256, bytes32, bytes32, bytes32) external {
+        _run(votes);
+    }
+
     /// @inheritdoc IJuryRuling
     function resolve(uint256) external {
         _run(rulings);
@@ -285,6 +287,29 @@ contract Disputes is JuryBase, IDisputes {
     /// @inheritdoc IBatchIntake
     function closeLeaves(uint256) external {
         _run(batches);
+    }
+
+    /// @inheritdoc IQuestionIntake
+    function revealShares(uint256, BatchHeader calldata, bytes32) external {
+        _run(questions);
+    }
+
+    /// @inheritdoc IQuestionIntake
+    function revealTraining(
+        uint256,
+        BatchHeader calldata,
+        ActionRecord calldata,
+        RecordProof calldata,
+        StepLeaf calldata,
+        bytes32[] calldata,
+        bytes32
+    ) external {
+        _run(questions);
+    }
+
+    /// @inheritdoc IQuestionIntake
+    function ask(uint256, bytes32, address, address) external returns (uint256) {
+        _run(questions);
     }
 
     /// @inheritdoc IDisputeViews
@@ -342,6 +367,11 @@ contract Disputes is JuryBase, IDisputes {
     /// @inheritdoc IDisputeViews
     function leavesDrawn(uint256 id) external view returns (BatchDraw memory) {
         return _draws[id];
+    }
+
+    /// @inheritdoc IDisputeViews
+    function questionOf(uint256 id) external view returns (Question memory) {
+        return _questions[id];
     }
 
     /// @inheritdoc IDisputeViews

@@ -10,7 +10,7 @@ import { IActionLog } from "./interfaces/IActionLog.sol";
 import { IDelegationPool } from "./interfaces/IDelegationPool.sol";
 import { IOpenToken } from "./interfaces/IOpenToken.sol";
 import { IParameters } from "./interfaces/IParameters.sol";
-import { IRewardPool } from "./interfaces/IRewardPool.sol";
+import { Claims, IRewardPool } from "./interfaces/IRewardPool.sol";
 import { EscrowAddress } from "./libraries/EscrowAddress.sol";
 import { MerkleSum } from "./libraries/MerkleSum.sol";
 import { Records } from "./libraries/Records.sol";
@@ -25,10 +25,23 @@ contract RewardPool is IRewardPool {
     using SafeCast for uint256;
     using BitMaps for BitMaps.BitMap;
 
-    /// @dev What a final batch pays, and what of it is left: one slot, so that a claim reads and writes one.
+    /// @dev For anyone to show the payouts behind a jury's answer.
+    uint256 private constant SHOW_PERIOD = 7 days;
+
+    /// @dev What a final batch pays, what of it is left, and by which payouts: one slot, so that a claim reads and
+    /// writes one.
     struct Batch {
-        uint128 net;
-        uint128 remaining;
+        uint96 net;
+        uint96 remaining;
+        Claims claims;
+        /// While a jury's payouts are awaited: when the anchored ones count again.
+        uint48 showBy;
+    }
+
+    /// @dev Payouts that a jury found. While they are awaited, `root` is what it answered.
+    struct Payouts {
+        bytes32 root;
+        uint32 count;
     }
 
     /// @dev A payment given back, and who owned the agent then: the one who may not charge it too.
@@ -56,6 +69,12 @@ contract RewardPool is IRewardPool {
     mapping(bytes32 headerHash => BitMaps.BitMap) private _claimed;
     mapping(uint256 agentId => mapping(bytes32 paymentId => Refund)) private _refunds;
     mapping(address account => uint256) private _credits;
+    mapping(bytes32 headerHash => Payouts) private _corrected;
+
+    modifier onlyDisputes() {
+        require(msg.sender == disputes, OnlyDisputes(msg.sender));
+        _;
+    }
 
     constructor(
         IOpenToken token_,
@@ -135,7 +154,8 @@ contract RewardPool is IRewardPool {
     /// @inheritdoc IRewardPool
     function collect(uint256 agentId, bytes32 headerHash, uint256 sum, uint256 net) external {
         require(msg.sender == address(actionLog), OnlyActionLog(msg.sender));
-        _batches[headerHash] = Batch(net.toUint128(), net.toUint128());
+        Batch storage batch = _batches[headerHash];
+        (batch.net, batch.remaining) = (net.toUint96(), net.toUint96());
         uint256 cut = sum - net;
         uint256 auditShare = parameters.get(Param.AuditShare);
         uint256 toAudits = cut * auditShare / (auditShare + parameters.get(Param.ProtocolCut));
@@ -143,6 +163,53 @@ contract RewardPool is IRewardPool {
         _credits[treasury] += cut - toAudits;
         emit Collected(agentId, headerHash, sum, cut - toAudits, toAudits);
         if (sum != 0) token.safeTransferFrom(createEscrow(agentId), address(this), sum);
+    }
+
+    /// @inheritdoc IRewardPool
+    function freeze(bytes32 headerHash) external onlyDisputes {
+        Batch storage batch = _batches[headerHash];
+        require(batch.net == 0 && batch.claims == Claims.Open, ClaimsNotOpen(headerHash, batch.claims));
+        batch.claims = Claims.Frozen;
+        emit Frozen(headerHash);
+    }
+
+    /// @inheritdoc IRewardPool
+    function thaw(bytes32 headerHash) external onlyDisputes {
+        _batches[headerHash].claims = Claims.Open;
+        emit Thawed(headerHash);
+    }
+
+    /// @inheritdoc IRewardPool
+    function correct(bytes32 headerHash, bytes32 answer) external onlyDisputes {
+        Batch storage batch = _batches[headerHash];
+        batch.claims = Claims.Awaited;
+        batch.showBy = uint48(block.timestamp + SHOW_PERIOD);
+        _corrected[headerHash].root = answer;
+        emit Corrected(headerHash, answer, batch.showBy);
+    }
+
+    /// @inheritdoc IRewardPool
+    function showPayouts(bytes32 headerHash, bytes32 root, uint32 count) external {
+        Batch storage batch = _batches[headerHash];
+        require(
+            batch.claims == Claims.Awaited && block.timestamp <= batch.showBy,
+            ClaimsNotOpen(headerHash, batch.claims)
+        );
+        require(keccak256(abi.encode(root, count)) == _corrected[headerHash].root, NotTheAnswer(headerHash));
+        batch.claims = Claims.Corrected;
+        _corrected[headerHash] = Payouts(root, count);
+        emit PayoutsShown(headerHash, root, count);
+    }
+
+    /// @inheritdoc IRewardPool
+    function payoutsOf(BatchHeader calldata header)
+        external
+        view
+        returns (Claims state, bytes32 root, uint32 count)
+    {
+        bytes32 hash = Records.headerHash(header);
+        state = _stateOf(_batches[hash]);
+        (root, count) = _payouts(header, hash, state);
     }
 
     /// @inheritdoc IRewardPool
@@ -209,14 +276,30 @@ contract RewardPool is IRewardPool {
         if (_batches[hash].net == 0) actionLog.finalize(header);
         Batch storage batch = _batches[hash];
         require(!_claimed[hash].get(index), AlreadyClaimed(hash, index));
+        Claims state = _stateOf(batch);
+        require(state == Claims.Open || state == Claims.Corrected, ClaimsNotOpen(hash, state));
+        (bytes32 root, uint32 count) = _payouts(header, hash, state);
         bytes32 leaf = MerkleSum.leafOf(index, account, amount);
-        require(
-            MerkleSum.verify(header.payoutRoot, batch.net, header.payoutCount, index, leaf, amount, proof),
-            BadProof(hash, index)
-        );
+        require(MerkleSum.verify(root, batch.net, count, index, leaf, amount, proof), BadProof(hash, index));
         _claimed[hash].set(index);
-        batch.remaining -= uint128(amount);
+        batch.remaining -= uint96(amount);
         emit Claimed(hash, index, account, amount);
+    }
+
+    /// @dev An answer behind which there are no payouts must not hold the money for ever.
+    function _stateOf(Batch storage batch) private view returns (Claims) {
+        bool over = batch.claims == Claims.Awaited && block.timestamp > batch.showBy;
+        return over ? Claims.Open : batch.claims;
+    }
+
+    function _payouts(BatchHeader calldata header, bytes32 hash, Claims state)
+        private
+        view
+        returns (bytes32, uint32)
+    {
+        if (state != Claims.Corrected) return (header.payoutRoot, header.payoutCount);
+        Payouts storage found = _corrected[hash];
+        return (found.root, found.count);
     }
 
     /// @dev Shared by the delegations to whoever answered for the batch's epoch.

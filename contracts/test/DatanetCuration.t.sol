@@ -11,7 +11,6 @@ import {
     IDatanetCuration,
     SealedVersion
 } from "src/interfaces/IDatanetCuration.sol";
-import { IGovernedArbiter } from "src/interfaces/IGovernedArbiter.sol";
 import { IIntakeGuard } from "src/interfaces/IIntakeGuard.sol";
 import { MerkleFrontier } from "src/libraries/MerkleFrontier.sol";
 import { Param } from "src/types/Param.sol";
@@ -359,20 +358,6 @@ contract DatanetCurationTest is CurationWorld {
     }
 
     // --- arbiters ----------------------------------------------------------------------------------------------
-
-    function test_governedArbiter_refusals() public {
-        vm.expectRevert(abi.encodeWithSelector(IGovernedArbiter.OnlyCuration.selector, address(this)));
-        arbiter.openCase(1, 1, "row", ann, 0);
-        vm.expectRevert(abi.encodeWithSelector(IGovernedArbiter.UnknownCase.selector, 1));
-        vm.prank(governor);
-        arbiter.rule(1, true);
-        uint256 id = _appealed("row");
-        assertEq(arbiter.contributionOf(1), id);
-        assertEq(arbiter.caseCount(), 1);
-        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, ann));
-        vm.prank(ann);
-        arbiter.rule(1, true);
-    }
 
     function test_arbiter_thatReentersRulesOnceAndTakesNothing() public {
         HostileArbiter hostile = _hostile(0, false, true, false);

@@ -394,6 +394,18 @@ contract DisputesDemandsTest is Faults {
         disputes.commitChallenge(shown.header, shown.nonce, keccak256("evidence"));
     }
 
+    function test_data_anAnswerExtendsTheWindowOfItsOwnNonce() public {
+        _anchorMany(3, FEE);
+        (AnchoredRecord memory shown, bytes memory content) = _withContent("content");
+        uint256 end = actionLog.challengeableUntil(shown.header);
+        vm.warp(end);
+        uint256 id = _demandData(shown, _noPath());
+        assertEq(disputes.demand(id).nonce, shown.nonce);
+        disputes.answerWithBlock(id, content);
+        assertEq(disputes.challengeableUntil(shown.header, shown.nonce), end + 1 days);
+        assertEq(disputes.challengeableUntil(shown.header, 0), end);
+    }
+
     function test_data_withheldBatchesAndManifestsAnswerForAllTheirFees() public {
         (BatchHeader memory h,,) = _anchorMany(3, FEE);
         vm.prank(challenger);

@@ -39,6 +39,9 @@ contract DisputesFaultsTest is Faults {
         (AnchoredRecord memory a, AnchoredRecord memory b) = _twice(FEE, 0, 1);
         _expectNoConflict();
         disputes.proveDoublePayment(a, b);
+        (a, b) = _twice(0, FEE, 1);
+        _expectNoConflict();
+        disputes.proveDoublePayment(a, b);
         (a, b) = _twice(FEE, FEE, 2);
         _expectNoConflict();
         disputes.proveDoublePayment(a, b);
@@ -85,7 +88,9 @@ contract DisputesFaultsTest is Faults {
     function test_refundedCharge_slashesWhicheverCameFirst() public {
         _refund(_record(0, FEE).paymentId, FEE, operator);
         AnchoredRecord memory early = _anchorOne(_record(0, FEE));
-        assertEq(disputes.proveRefundedCharge(early).total, 80 ether);
+        Distribution memory d = disputes.proveRefundedCharge(early);
+        assertEq(d.total, 80 ether);
+        assertEq(d.toClients, 0, "who was refunded is harmed no more");
         AnchoredRecord memory late = _anchorOne(_record(1, FEE));
         _expectNoConflict();
         disputes.proveRefundedCharge(late);
@@ -204,6 +209,20 @@ contract DisputesFaultsTest is Faults {
         Distribution memory d = _proveSplit(payouts, 0);
         assertEq(d.total, 80 * 0.04 ether);
         assertEq(token.balanceOf(partner), 0.04 ether);
+    }
+
+    function test_fixedSplit_aWeiLessForEveryRecordIsRounding() public {
+        Payout[] memory payouts = _honest(FEE);
+        payouts[0].amount -= 1;
+        payouts[2].amount += 1;
+        BatchHeader memory h = _anchorPayouts(payouts);
+        bytes32[] memory path = Trees.proof(manifest, 2);
+        Claim memory paid = _claim(payouts, 0);
+        _expectNoConflict();
+        disputes.proveFixedSplit(h, splits[0], 2, path, paid);
+        payouts[0].amount -= 1;
+        payouts[2].amount += 1;
+        assertEq(_proveSplit(payouts, 0).toClients, 2);
     }
 
     function test_fixedSplit_aPayoutTreeTooSmallForTheShare() public {

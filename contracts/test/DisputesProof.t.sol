@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { IDisputeErrors } from "src/interfaces/IDisputes.sol";
+import { IDisputeErrors, IDisputeEvents } from "src/interfaces/IDisputes.sol";
 import { Records } from "src/libraries/Records.sol";
-import { Distribution } from "src/types/DisputeTypes.sol";
+import { Distribution, Fault } from "src/types/DisputeTypes.sol";
 import { ActionRecord, BatchHeader, RecordProof } from "src/types/Records.sol";
 import { Payout, Trees } from "./utils/Trees.sol";
 import { World } from "./utils/World.sol";
@@ -27,6 +27,14 @@ contract DisputesProofTest is World {
         assertEq(token.balanceOf(address(disputes)), 0);
         assertEq(vault.stakeOf(agentId), STAKE - 80 ether);
         assertEq(actionLog.coverageLeft(agentId), (STAKE - 80 ether) / 4);
+    }
+
+    function test_equivocation_saysWhoWasConvictedWithoutADispute() public {
+        (ActionRecord memory a, ActionRecord memory b) = _conflict(7, FEE);
+        Distribution memory d = Distribution(80 ether, 55 ether, 24 ether, FEE, 0);
+        vm.expectEmit(address(disputes));
+        emit IDisputeEvents.Convicted(0, agentId, operator, 7, Fault.Equivocation, challenger, d);
+        _prove(a, b);
     }
 
     function test_equivocation_countsOnce() public {

@@ -7,6 +7,7 @@ import { Median } from "src/types/DisputeTypes.sol";
 import { SumTree } from "src/libraries/SumTree.sol";
 import { Drift } from "src/libraries/Drift.sol";
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
+import { ShareMath } from "src/libraries/ShareMath.sol";
 import { AgentState, AgentStateLib } from "src/types/AgentState.sol";
 
 /// @title The libraries against slow, obvious models of themselves.
@@ -115,6 +116,33 @@ contract LibrariesTest is Test {
             }
         }
         return row[m] * 1e9 <= rate * 1000 ** m;
+    }
+
+    // test/symbolic proves the rest of the share maths
+
+    function test_fuzz_shares_aWithdrawalThenADepositNeverProfits(uint96 total, uint128 shares, uint256 sold)
+        public
+        pure
+    {
+        sold = bound(sold, 0, shares);
+        uint256 paid = ShareMath.toAssets(sold, total, shares);
+        assertLe(paid, total);
+        assertLe(ShareMath.toShares(paid, total - paid, shares - sold), sold);
+    }
+
+    function test_fuzz_shares_portionsAddUpToNoMoreThanTheBatch(
+        uint96 total,
+        uint128 shares,
+        uint256 one,
+        uint256 other
+    ) public pure {
+        vm.assume(total != 0);
+        one = bound(one, 0, total);
+        other = bound(other, 0, total - one);
+        assertLe(
+            ShareMath.portion(one, total, shares) + ShareMath.portion(other, total, shares),
+            ShareMath.portion(one + other, total, shares)
+        );
     }
 
     function test_fuzz_depth_isTheCeilingOfTheLogarithm(uint32 count) public pure {

@@ -260,6 +260,35 @@ contract VectorsTest is Test {
             vm.parseJsonBytes32(json, ".salt")
         );
         assertEq(keccak256(vote), vm.parseJsonBytes32(json, ".voteCommitment"));
+        _checkQuestions(json);
+    }
+
+    function _checkQuestions(string memory json) private pure {
+        address client_ = vm.parseJsonAddress(json, ".client");
+        bytes32 salt = vm.parseJsonBytes32(json, ".salt");
+        bytes32 subject = vm.parseJsonBytes32(json, ".structHash");
+        assertEq(
+            keccak256(abi.encode(client_, salt, subject, "shares")),
+            vm.parseJsonBytes32(json, ".sharesEvidence")
+        );
+        bytes memory training =
+            abi.encode(client_, salt, subject, uint16(vm.parseJsonUint(json, ".stepIndex")), "training");
+        assertEq(keccak256(training), vm.parseJsonBytes32(json, ".trainingEvidence"));
+        bytes memory payouts = abi.encode(
+            vm.parseJsonBytes32(json, ".payoutRoot"), uint32(vm.parseJsonUint(json, ".payoutCount"))
+        );
+        assertEq(keccak256(payouts), vm.parseJsonBytes32(json, ".payoutsAnswer"));
+        bytes memory answer = abi.encode(
+            31_337,
+            vm.parseJsonAddress(json, ".disputes"),
+            vm.parseJsonUint(json, ".disputeId"),
+            vm.parseJsonUint(json, ".round"),
+            client_,
+            vm.parseJsonBytes32(json, ".answer"),
+            vm.parseJsonBytes32(json, ".probeAnswer"),
+            salt
+        );
+        assertEq(keccak256(answer), vm.parseJsonBytes32(json, ".answerCommitment"));
     }
 
     function test_driftThresholds() public view {

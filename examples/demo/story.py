@@ -212,7 +212,7 @@ def _balances(connection: Connection, people: People) -> dict[str, int]:
     places = {"stake vault": contracts.vault, "reward pool": contracts.pool, "disputes": contracts.disputes}
     held |= {name: ledger.balance(str(contract.address)) for name, contract in places.items()}
     agents = [int(event["agentId"]) for event in ledger.events(contracts.agents.events.Registered)]
-    held["escrows"] = sum(ledger.balance(ledger.escrow_of(agent_id)) for agent_id in agents)
+    held["escrows"] = sum(ledger.balance(ledger.payments.escrow_of(agent_id)) for agent_id in agents)
     return held
 
 

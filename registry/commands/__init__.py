@@ -13,7 +13,6 @@ from ._options import (
     acting,
     console,
     document_at,
-    seconds,
     when,
 )
 
@@ -28,6 +27,5 @@ __all__ = [
     "acting",
     "console",
     "document_at",
-    "seconds",
     "when",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -30,7 +29,6 @@ __all__ = [
     "acting",
     "console",
     "document_at",
-    "seconds",
     "when",
 ]
 
@@ -74,17 +72,6 @@ class _Overlay(LocalStore):
 
     def _exists(self, cid: str) -> bool:
         return super()._exists(cid) or self._under.has(cid)
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-def seconds(text: str) -> int:
-    """A span of time as written by a person, such as ``30d``, ``12h``, ``90m`` or ``3600s``."""
-    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
-    if found is None:
-        raise UserError(f"{text!r} is no span of time", fix="write e.g. 30d, 12h, 90m or 3600s")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def when(time: int) -> str:

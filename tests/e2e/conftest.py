@@ -1,4 +1,5 @@
-"""One real stack for all end-to-end tests: devnet, content store, Ray, a vLLM pool, an honest and a cheating agent.
+"""One real stack for all end-to-end tests: devnet, content store, Ray, a vLLM pool, an honest and a cheating agent. And a
+court without an engine for tests of disputes.
 
 The trained models come from the cache that ``make demo`` fills (``OPENLEDGER_CACHE``), or are trained once.
 """
@@ -13,7 +14,9 @@ from pathlib import Path
 import loop
 import pytest
 import world as demo
+from court import Accused, Court
 
+from openledger.contracts import Devnet
 from openledger.openlora import EnginePool
 from openledger.registry import Connection
 from openledger.runtime import Client, Service
@@ -75,3 +78,15 @@ def stack(world: demo.World, pool: EnginePool) -> Iterator[Stack]:
     yield Stack(world, pool, honest, cheat, client)
     honest.close()
     cheat.close()
+
+
+@pytest.fixture(scope="module")
+def court(devnet: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
+    with Connection.open(Settings(home=devnet.home.parent)) as connection:
+        yield Court.open(connection, tmp_path_factory.mktemp("votes"))
+
+
+@pytest.fixture
+def accused(court: Court) -> Iterator[Accused]:
+    yield Accused.open(court)
+    court.check_books()

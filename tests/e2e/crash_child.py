@@ -16,8 +16,9 @@ from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 
 from openledger.agents import Models, agent
+from openledger.datanets import span_index
 from openledger.registry import Connection
-from openledger.runtime import Batcher, LocalRunner, Operator, Outbox, SpanAttributor, Spent, span_index
+from openledger.runtime import Batcher, LocalRunner, Operator, Outbox, SpanAttributor, Spent
 from openledger.settings import Settings
 
 
@@ -56,12 +57,13 @@ def main() -> None:
         ledger, outbox = connection.as_(owner), Outbox(Path(home) / "crash.db")
         common = {"ledger": ledger, "store": connection.store, "outbox": outbox, "observe": observe}
         attributor = SpanAttributor(
-            span_index(connection.store, registered.manifest, base, Path(cache) / "spans"),
+            span_index(
+                [ref.cid for ref in registered.manifest.datanets], connection.store, base, Path(cache)
+            ),
             registered.manifest.split,
             lambda step: None,  # type: ignore[arg-type, return-value]
             treasury=str(connection.contracts.treasury.address),
             operator=registered.owner,
-            stakers=dict,
         )
         operator = Operator(
             doubler,

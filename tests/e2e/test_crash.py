@@ -108,7 +108,7 @@ def test_the_client_paid_each_action_once_and_the_escrow_is_empty(
 ) -> None:
     spent = history["before"] - connection.ledger.balance(history["client"].address)
     assert spent == len(POINTS) * doubler.price
-    assert connection.ledger.balance(connection.ledger.escrow_of(registered.agent_id)) == 0
+    assert connection.ledger.balance(connection.ledger.payments.escrow_of(registered.agent_id)) == 0
 
 
 def test_what_was_anchored_adds_up_to_what_was_paid(

@@ -100,7 +100,7 @@ class Owner:
     def credit(self, outcome: Outcome, fee: int, epoch: int) -> Credit:
         if outcome.status is Status.FAILED:
             return Credit((), None)
-        net = self.ledger.net(self.agent_id, epoch, fee)
+        net = self.ledger.settlement.net(self.agent_id, epoch, fee)
         part = net * self.share // 10_000
         return Credit(((PARTNER, part), (self.ledger.address, net - part)), None)
 
@@ -144,7 +144,7 @@ class Shop:
             for one, charge in zip(signed, charges, strict=True)
         ]
         if payouts is None:
-            net = self.ledger.net(self.agent_id, self.epoch, sum(charges))
+            net = self.ledger.settlement.net(self.agent_id, self.epoch, sum(charges))
             part = net // 10
             payouts = [Payout(PARTNER, part), Payout(self.ledger.address, net - part)] if net else []
         batch = Batch(self.agent_id, self.ledger.next_nonce(self.agent_id), entries, payouts)
@@ -272,9 +272,9 @@ class World:
         contracts, ledger = self.connection.contracts, self.watcher
         assert self.connection.devnet is not None
         held = [str(account.address) for account in self.connection.devnet.accounts]
-        held += [ledger.escrow_of(shop.agent_id) for shop in self.shops]
+        held += [ledger.payments.escrow_of(shop.agent_id) for shop in self.shops]
         held += [contracts.address(name) for name in ("StakeVault", "RewardPool", "Disputes")]
-        held += [PARTNER, ledger.treasury]
+        held += [PARTNER, ledger.settlement.treasury]
         token = contracts.token.functions
         supply = ledger.call(token.totalSupply())
         assert sum(ledger.balance(account) for account in set(held)) == supply
@@ -365,7 +365,7 @@ def test_charged_though_refunded(world: World) -> None:
     shop.batcher.anchor()
     shop.ask(4)
     record = receipt.record
-    shop.ledger.refund(shop.agent_id, record.payment_id, record.client, PRICE)
+    shop.ledger.payments.refund(shop.agent_id, record.payment_id, record.client, PRICE)
     assert slashed(world, shop, world.find(receipt.cid), "RefundedCharge", None) == SLASH
 
 
@@ -387,7 +387,7 @@ def test_charged_though_failed(world: World) -> None:
 def test_fixed_split(world: World) -> None:
     shop = world.open()
     receipt = shop.ask()
-    net = shop.ledger.net(shop.agent_id, shop.epoch, PRICE)
+    net = shop.ledger.settlement.net(shop.agent_id, shop.epoch, PRICE)
     shop.anchor_by_hand(receipt.signed, payouts=[Payout(shop.ledger.address, net)])
     share = net // 10
     assert slashed(world, shop, world.find(receipt.cid), "FixedSplitBroken", PARTNER, share) == OPEN
@@ -495,7 +495,7 @@ def late_influence(world: World) -> tuple[Shop, list[str]]:
     """The batch pays other contributors than the action's record was signed with in mind."""
     shop = world.open()
     receipt = shop.ask()
-    net = shop.ledger.net(shop.agent_id, shop.epoch, PRICE)
+    net = shop.ledger.settlement.net(shop.agent_id, shop.epoch, PRICE)
     part = net // 10
     late = world.account(BUYER).address
     payouts = [
@@ -547,7 +547,7 @@ def test_kept_and_refunded_tickets_are_no_omission(world: World) -> None:
     kept, refunded = promised(world, shop), promised(world, shop)
     shop.operator.finish(kept.ticket.payment_id)
     shop.batcher.anchor()
-    shop.ledger.refund(shop.agent_id, refunded.ticket.payment_id, refunded.payment.client, PRICE)
+    shop.ledger.payments.refund(shop.agent_id, refunded.ticket.payment_id, refunded.payment.client, PRICE)
     world.wait("maxAnchorLag")
     for ticket in (kept, refunded):
         assert world.find(ticket) is None

@@ -176,7 +176,7 @@ def test_a_guardian_pauses_intake_but_no_exit_and_no_claim(connection: Connectio
     agents.open_epoch(operator, agent_id, key.address, manifest)
     connection.as_(client).wrap(10 * OPEN)
     for _ in range(2):
-        chain.send(contracts.token.functions.transfer(ledger.escrow_of(agent_id), OPEN), client)
+        chain.send(contracts.token.functions.transfer(ledger.payments.escrow_of(agent_id), OPEN), client)
     before = anchored(ledger, agents, agent_id, key, client.address, connection)
     staking.unstake(ledger, agent_id, 100 * OPEN)
     chain.advance(14 * DAY)
@@ -194,12 +194,12 @@ def test_a_guardian_pauses_intake_but_no_exit_and_no_claim(connection: Connectio
     # exits, refunds, key rotation, anchors, claims go on
     assert staking.withdraw(ledger, agent_id) == 100 * OPEN
     staking.leave_jury(connection.as_(juror))
-    ledger.refund(agent_id, bytes(31) + b"\1", client.address, OPEN // 2)
+    ledger.payments.refund(agent_id, bytes(31) + b"\1", client.address, OPEN // 2)
     agents.open_epoch(operator, agent_id, key.address, manifest)
     payee = before[1].payouts[0]
-    ledger.claim(*before, 0)
+    ledger.settlement.claim(*before, 0)
     assert ledger.balance(payee.account) == payee.amount
-    chain.send(contracts.token.functions.transfer(ledger.escrow_of(agent_id), OPEN), client)
+    chain.send(contracts.token.functions.transfer(ledger.payments.escrow_of(agent_id), OPEN), client)
     anchored(ledger, agents, agent_id, key, client.address, connection)
 
     # and the guardian alone can neither prolong nor repeat it
@@ -333,6 +333,6 @@ def anchored(
     )  # fmt: skip
     signed = SignedRecord.make(record, key, agents.domain, cid_from_digest(bytes(32)))
     entry = BatchEntry(record.struct_hash(), connection.store.put(signed.encode()), record.charge)
-    net = ledger.net(agent_id, epoch, record.charge)
+    net = ledger.settlement.net(agent_id, epoch, record.charge)
     batch = Batch(agent_id, nonce, [entry], [Payout(Account.create().address, net)])
     return ledger.anchor(batch, epoch), batch

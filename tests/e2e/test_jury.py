@@ -1,260 +1,30 @@
-"""Disputes before juries on a real devnet: bribes, laziness, theft, self-accusation, flight and silence.
-
-No engine: a juror's numbers are fixed by what it is, honest, bribed or lazy. Everything else is real: records in the
-content store, batches on the chain, the challenger's and the jurors' own code, the clock moved by the devnet.
-"""
+"""Disputes before juries on a real devnet: bribes, laziness, theft, self-accusation, flight and silence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
+from court import (
+    BOND,
+    FEE,
+    HONEST,
+    JUROR_FEE,
+    OPEN,
+    SILENT,
+    SLASH,
+    STAKE,
+    TRUTH,
+    WRONG,
+    Accused,
+    Court,
+    Replays,
+    lied,
+)
 
 from openledger.errors import ChainError
-from openledger.registry import (
-    ActionContent,
-    ActionRecord,
-    AssetRef,
-    Batch,
-    BatchEntry,
-    Connection,
-    Ledger,
-    Manifest,
-    ModelCallStep,
-    Payout,
-    ReplayClass,
-    Sampling,
-    SeedSource,
-    SignedRecord,
-    Split,
-    Status,
-    cid_of,
-    digest_of,
-    steps_tree,
-    vote_commitment,
-)
-from openledger.settings import Settings
-from openledger.staking import (
-    BatchDispute,
-    Challenge,
-    Juror,
-    build_evidence,
-    challenge_batch,
-    join_jury,
-    open_challenge,
-    stake,
-    unstake,
-)
-
-OPEN = 10**18
-FEE = OPEN // 2
-SLASH = 80 * FEE
-BOND = SLASH // 10
-JUROR_FEE = OPEN // 50
-JUROR_STAKE = 1000 * OPEN
-STAKE = 1000 * OPEN
-WRONG, SILENT = OPEN, 2 * OPEN
-
-PROMPT = [11, 12, 13]
-TOKENS = [101, 102, 103, 104]
-TRUTH = [-1000, -2000, -3000, -4000]
-VOCABULARY = 50_000
-
-
-@dataclass(frozen=True)
-class Replays:
-    """What a juror's engine gives: for the token at each position, and for any other token."""
-
-    tokens: Sequence[int]
-    other: int = -80_000
-    vocab_size: int = VOCABULARY
-    engine_class: str = "fixed"
-
-    def step(self, prefix: list[int], adapter: Any, token_ids: list[int]) -> list[int]:
-        position = len(prefix) - len(PROMPT)
-        return [self.tokens[position] if token == TOKENS[position] else self.other for token in token_ids]
-
-
-HONEST = Replays(TRUTH)
-
-
-@dataclass
-class Court:
-    """A chain with jurors on it, and the books of everyone."""
-
-    connection: Connection
-    journal: Path
-    jurors: dict[str, Any] = field(default_factory=dict)
-
-    def account(self, number: int) -> Ledger:
-        assert self.connection.devnet is not None
-        return self.connection.as_(self.connection.devnet.accounts[number])
-
-    @property
-    def chain(self) -> Any:
-        return self.connection.chain
-
-    def juror_stake(self, juror: str) -> int:
-        vault = self.connection.contracts.vault.functions
-        return int(self.chain.call(vault.jurorStake(juror)))
-
-    def vote(
-        self, challenge: Challenge, behaviour: Mapping[str, Replays], silent: Sequence[str] = ()
-    ) -> None:
-        """Every juror of the present committee votes as it is; the honest are those not named."""
-        seated = [
-            Juror(
-                self.connection.as_(self.jurors[juror]),
-                self.connection.store,
-                lambda _base, juror=juror: behaviour.get(juror, HONEST),  # type: ignore[misc]
-                self.journal,
-            )
-            for juror in challenge.committee
-            if juror not in silent
-        ]
-        for one in seated:
-            one.commit(challenge.id)
-        if silent:
-            self.pass_until(challenge, "commitBy")
-        for one in seated:
-            one.reveal(challenge.id)
-        if silent:
-            self.pass_until(challenge, "revealBy")
-
-    def pass_until(self, challenge: Challenge, deadline: str) -> None:
-        dispute = self.chain.call(self.connection.contracts.disputes.functions.dispute(challenge.id))
-        self.chain.advance(getattr(dispute, deadline) - self.chain.now() + 1)
-
-    def finish(self, challenge: Challenge) -> str:
-        """Nobody appeals."""
-        assert challenge.state == "Ruled"
-        self.pass_until(challenge, "appealBy")
-        return challenge.resolve().state
-
-    def check_books(self) -> None:
-        """Everything is decided here: disputes hold nothing, the vault what it owes, OPEN is backed one to one."""
-        contracts, call = self.connection.contracts, self.chain.call
-        token = contracts.token.functions
-        assert call(token.balanceOf(contracts.disputes.address)) == 0
-        owed = sum(self.juror_stake(juror) for juror in self.jurors)
-        for juror in self.jurors:
-            assert call(contracts.vault.functions.jurorOf(juror))[1] == 0
-        for agent_id, operator in AGENTS:
-            position = call(contracts.vault.functions.positionOf(agent_id, operator))
-            assert position.claims == 0
-            owed += position.active + position.pending
-        assert call(token.balanceOf(contracts.vault.address)) == owed
-        backed = self.chain.balance(contracts.token.address)
-        assert backed == call(token.totalSupply()) + call(token.burned())
-
-
-AGENTS: list[tuple[int, str]] = []
-
-
-@dataclass
-class Accused:
-    """An agent of the operator that anchored one action; what its record claims differs from the truth."""
-
-    court: Court
-    agent_id: int
-    operator: Ledger
-    epoch: int = 0
-    cid: str = ""
-
-    @classmethod
-    def open(cls, court: Court) -> Accused:
-        operator = court.account(1)
-        agents = court.connection.agents
-        agent_id = agents.register(operator.signer, "Answerer", "Answers")
-        AGENTS.append((agent_id, operator.address))
-        stake(operator, agent_id, STAKE)
-        manifest = Manifest(
-            "Answerer",
-            [AssetRef(1, cid_of(b"model"))],
-            [],
-            [],
-            "v1",
-            Split(10_000, 0, 0, 0),
-            "cpu",
-            bytes(32),
-        )
-        key = court.connection.record_key(agent_id)
-        return cls(
-            court, agent_id, operator, agents.open_epoch(operator.signer, agent_id, key.address, manifest)
-        )
-
-    def act(self, claimed: Sequence[int]) -> str:
-        """Anchor one action of four tokens with these logprobs; returns the CID of its record."""
-        connection, chain = self.court.connection, self.court.chain
-        step = ModelCallStep(
-            1, cid_of(b"model"), 1, cid_of(b"model"), PROMPT, TOKENS, list(claimed), Sampling(1.0, 1.0, 0, 4),
-            bytes(32), "fixed", "length", "answer",
-        )  # fmt: skip
-        connection.store.put_blocks(step.encoded.blocks)
-        content = ActionContent(
-            cid_of(b"manifest"), "1", {"ask": self.agent_id}, {"say": "so"}, None, [step.cid], "v1", {}, None, 0, 1
-        )  # fmt: skip
-        connection.store.put_blocks(content.encoded.blocks)
-        client = self.court.account(2)
-        record = ActionRecord(
-            self.agent_id, 0, self.epoch, client.address, bytes(32), Status.OK, content.request_hash,
-            content.output_hash, steps_tree([step.leaf(0)]).root, bytes(32), FEE, ReplayClass.EXACT_TOLERANCE,
-            SeedSource.CLIENT, chain.now() + 3600, digest_of(content.cid),
-        )  # fmt: skip
-        signed = SignedRecord.make(
-            record, connection.record_key(self.agent_id), connection.agents.domain, content.cid
-        )
-        self.cid = connection.store.put(signed.encode())
-        ledger = self.operator
-        pay = connection.contracts.token.functions.transfer(ledger.escrow_of(self.agent_id), FEE)
-        client.send(pay)
-        net = ledger.net(self.agent_id, self.epoch, FEE)
-        entry = BatchEntry(record.struct_hash(), self.cid, record.charge)
-        batch = Batch(self.agent_id, 0, [entry], [Payout(client.address, net)])
-        connection.store.put_blocks(batch.encoded.blocks)
-        ledger.anchor(batch, self.epoch)
-        return self.cid
-
-    def accuse(self, by: Ledger, token: int) -> Challenge:
-        """Open the leaf of a token and draw the committee."""
-        evidence = build_evidence(self.cid, 0, token, store=self.court.connection.store, ledger=by)
-        challenge = open_challenge(evidence, by)
-        challenge.draw()
-        return challenge
-
-    @property
-    def staked(self) -> int:
-        vault = self.court.connection.contracts.vault.functions
-        position = self.court.chain.call(vault.positionOf(self.agent_id, self.operator.address))
-        return int(position.active + position.pending)
-
-
-@pytest.fixture(scope="module")
-def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
-    with Connection.open(Settings(home=tmp_path_factory.mktemp("court"))) as connection:
-        assert connection.devnet is not None
-        court = Court(connection, tmp_path_factory.mktemp("votes"))
-        for number in range(1, 20):
-            court.account(number).wrap(20_000 * OPEN)
-        for account in connection.devnet.accounts[6:]:
-            join_jury(connection.as_(account), JUROR_STAKE)
-            court.jurors[str(account.address)] = account
-        AGENTS.clear()
-        yield court
-
-
-@pytest.fixture
-def accused(court: Court) -> Iterator[Accused]:
-    yield Accused.open(court)
-    court.check_books()
-
-
-def lied(position: int) -> list[int]:
-    """Claims that are the truth but for one token, which is grossly off."""
-    return [value - 40_000 * (i == position) for i, value in enumerate(TRUTH)]
+from openledger.registry import BatchHeader, vote_commitment
+from openledger.staking import BatchDispute, Challenge, Juror, challenge_batch, request_audit, unstake
 
 
 def test_an_honest_majority_wins_after_an_appeal_against_a_bribed_first_round(
@@ -457,3 +227,65 @@ def test_small_deviations_show_over_leaves_drawn_across_a_batch(
     dispute.resolve()
     assert court.finish(dispute) == ("Convicted" if drift else "Acquitted")
     assert accused.staked == STAKE - (SLASH if drift else 0)
+
+
+def header_of(accused: Accused, nonce: int) -> BatchHeader:
+    header = accused.operator.batch_of(accused.agent_id, nonce)
+    assert header is not None
+    return header
+
+
+def test_a_random_audit_takes_place_as_the_block_draws_and_is_paid_from_the_audit_fund(
+    court: Court, accused: Accused
+) -> None:
+    anyone = court.account(3)
+    accused.act(TRUTH, fee=100 * OPEN)
+    with pytest.raises(ChainError, match="AuditFundShort"):
+        request_audit(header_of(accused, 0), anyone)
+    court.chain.advance(anyone.parameter("challengeWindow") + 1)
+    anyone.settlement.finalize(header_of(accused, 0))
+    fund, cost = court.audit_fund, 5 * 8 * JUROR_FEE
+    assert fund == 100 * OPEN * anyone.parameter("auditShare") // 10_000
+    purse = anyone.balance(anyone.address)
+
+    accused.act(TRUTH)
+    spared = request_audit(header_of(accused, 1), anyone)
+    court.mine_draw(spared, selected=False)
+    assert spared.draw_leaves() == "Voided"
+    with pytest.raises(ChainError, match="AuditAsked"):
+        request_audit(header_of(accused, 1), anyone)
+    assert court.audit_fund == fund
+
+    accused.act(TRUTH)
+    jury = hold_audit(court, accused, 2)
+    assert jury.state == "Acquitted"
+    assert court.audit_fund == fund - cost
+    assert accused.staked == STAKE
+
+    accused.act([value - 300 for value in TRUTH])
+    jury = hold_audit(court, accused, 3)
+    assert jury.state == "Convicted"
+    outcome = jury.outcome()
+    assert outcome.slashed == SLASH == STAKE - accused.staked
+    # what would be an accuser's is the fund's, and the slash pays the jury
+    assert outcome.to_jury == cost
+    assert court.audit_fund == fund - cost + SLASH * 3 // 10
+    assert anyone.balance(anyone.address) == purse
+
+
+def hold_audit(court: Court, accused: Accused, nonce: int) -> BatchDispute:
+    """A requested audit that is selected, to its end: leaves from the content store, five honest jurors, no appeal."""
+    audit = request_audit(header_of(accused, nonce), court.account(3))
+    court.mine_draw(audit, selected=True)
+    assert audit.draw_leaves() == "Opening"
+    purses = {juror: audit.ledger.balance(juror) for juror in court.jurors}
+    opener = BatchDispute(court.account(4), audit.id)
+    assert opener.open_leaves(opener.header(), court.connection.store) == 64
+    assert audit.close_leaves() == "Open"
+    audit.draw()
+    court.vote(audit, {})
+    audit.resolve()
+    court.finish(audit)
+    earned = {juror: audit.ledger.balance(juror) - purse for juror, purse in purses.items()}
+    assert earned == {juror: 8 * JUROR_FEE * (juror in audit.committee) for juror in court.jurors}
+    return audit

@@ -173,16 +173,18 @@ def test_contributors_of_the_words_are_paid_after_the_window(
     ledger = connection.ledger
 
     def wealth(account: str) -> int:
-        return ledger.balance(account) + ledger.credit_of(account)  # small amounts accrue in the pool
+        return ledger.balance(account) + ledger.settlement.credit_of(
+            account
+        )  # small amounts accrue in the pool
 
     before = {handle: wealth(str(a.address)) for handle, a in people.contributors.items()}
-    escrow = ledger.balance(ledger.escrow_of(stack.honest.registered.agent_id))
+    escrow = ledger.balance(ledger.payments.escrow_of(stack.honest.registered.agent_id))
     assert escrow == sum(receipt.record.fee for receipt in honest)
     assert stack.honest.batcher.settle() == 0  # the window is still open
     connection.chain.advance(ledger.parameter("challengeWindow") + 1)
     assert stack.honest.batcher.settle() >= 1
     assert stack.honest.batcher.settle() == 0
-    assert ledger.balance(ledger.escrow_of(stack.honest.registered.agent_id)) == 0
+    assert ledger.balance(ledger.payments.escrow_of(stack.honest.registered.agent_id)) == 0
     earned = {h: wealth(str(a.address)) - before[h] for h, a in people.contributors.items()}
     expected: dict[str, int] = dict.fromkeys(people.contributors, 0)
     handles = {str(a.address): h for h, a in people.contributors.items()}
@@ -229,7 +231,7 @@ def test_copies_of_one_request_at_once_run_and_pay_once(stack: Any, asked: Any) 
 def relay(stack: Any, payment: Any, nonce: bytes) -> None:
     """Submit an authorization as anyone may."""
     ledger = stack.world.connection.as_(stack.world.people.auditor)
-    ledger.collect(payment, nonce)
+    ledger.payments.collect(payment, nonce)
 
 
 def test_a_payment_relayed_by_somebody_else_is_taken_as_paid(stack: Any, asked: Any) -> None:
@@ -244,7 +246,7 @@ def test_an_authorization_spent_elsewhere_is_not_taken_as_paid(stack: Any, asked
     operator, ledger = stack.honest.operator, stack.world.connection.ledger
     paid = stack.client.prepare(operator.agent_id, asked[1], operator.agent.price)
     nonce = paid.payment.nonce(operator.agent_id, paid.request_hash)
-    to_itself = ledger.authorize(
+    to_itself = ledger.payments.authorize(
         stack.world.people.client, replace(paid.payment, to=stack.client.address), nonce
     )
     relay(stack, to_itself, nonce)

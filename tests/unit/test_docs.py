@@ -308,3 +308,15 @@ def test_versions_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert openledger.__version__ == project["version"]
     assert f"[{project['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_gas_figures_are_those_of_the_snapshots() -> None:
+    measured: dict[str, set[int]] = {}
+    for path in (ROOT / "contracts" / "snapshots").glob("*.json"):
+        for name, gas in json.loads(path.read_text()).items():
+            measured.setdefault(name, set()).add(int(gas))
+    text = (ROOT / "docs" / "contracts.md").read_text()
+    shown = re.findall(r"\|([^|\n]+)\| ([\d,]{4,}) \|", text[text.index("## Gas") :])
+    known = [(name.strip(), int(gas.replace(",", ""))) for name, gas in shown if name.strip() in measured]
+    assert len(known) > 60
+    assert [(name, gas) for name, gas in known if gas not in measured[name]] == []

@@ -26,6 +26,7 @@ from openledger.registry import (
     StepLeaf,
     SumTree,
     Ticket,
+    answer_commitment,
     authorization_nonce,
     evidence_hash,
     keccak,
@@ -33,11 +34,14 @@ from openledger.registry import (
     payment_id,
     payout_leaf,
     payout_tree,
+    payouts_answer,
     position_word,
     record_leaf,
+    shares_evidence_hash,
     split_income,
     step_seed,
     steps_tree,
+    training_evidence_hash,
     vote_commitment,
 )
 
@@ -211,6 +215,18 @@ def hashing() -> dict[str, Any]:
         "voteCommitment": x(
             vote_commitment(
                 31337, DOMAIN.verifying_contract, 4, 0, CLIENT, [-12345, 0, -77], -1_000_000, h("salt")
+            )
+        ),
+        "sharesEvidence": x(shares_evidence_hash(CLIENT, h("salt"), h("struct"))),
+        "trainingEvidence": x(training_evidence_hash(CLIENT, h("salt"), h("struct"), 2)),
+        "payoutRoot": x(h("payouts")),
+        "payoutCount": "64",
+        "payoutsAnswer": x(payouts_answer(h("payouts"), 64)),
+        "answer": x(h("answer")),
+        "probeAnswer": x(h("probe")),
+        "answerCommitment": x(
+            answer_commitment(
+                31337, DOMAIN.verifying_contract, 4, 0, CLIENT, h("answer"), h("probe"), h("salt")
             )
         ),
     }

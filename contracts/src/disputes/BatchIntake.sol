@@ -122,7 +122,7 @@ abstract contract BatchIntake is JuryBase, IBatchIntake {
         if (missing < drawn.threshold) return _awaitDraw(d, terms);
         d.state = State.Ruled;
         d.appealBy = 0;
-        _rulings[id][0] = TierRuling(0, true, true, address(0), 0, 0);
+        _rulings[id][0] = TierRuling(0, true, true, address(0), 0, 0, false);
         emit Ruled(id, 0, 0, new int32[](0), true, 0);
     }
 

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import { IActionLog } from "../interfaces/IActionLog.sol";
-import { IAssetRegistry } from "../interfaces/IAssetRegistry.sol";
-import { IOpenToken } from "../interfaces/IOpenToken.sol";
-import { IParameters } from "../interfaces/IParameters.sol";
-import { IRewardPool } from "../interfaces/IRewardPool.sol";
-import { IStakeVault } from "../interfaces/IStakeVault.sol";
 import { IValidationRegistry } from "../interfaces/IValidationRegistry.sol";
 import { Context, DisputeBase } from "./DisputeBase.sol";
 import { JuryRuling } from "./JuryRuling.sol";
@@ -15,16 +9,8 @@ import { JuryRuling } from "./JuryRuling.sol";
 /// @notice {Disputes} runs this contract's code on its own storage; called directly it knows no dispute and
 /// may not touch the vault.
 contract DisputeRulings is JuryRuling {
-    constructor(
-        IOpenToken token_,
-        IParameters parameters_,
-        IStakeVault vault_,
-        IActionLog actionLog_,
-        IRewardPool rewardPool_,
-        IAssetRegistry assets_,
-        IValidationRegistry validations_
-    )
-        DisputeBase(Context(token_, parameters_, vault_, actionLog_, rewardPool_, assets_))
+    constructor(Context memory context, IValidationRegistry validations_)
+        DisputeBase(context)
         JuryRuling(validations_)
     { }
 }

@@ -11,6 +11,7 @@ import {
     Fault,
     Median,
     OpenedLeaf,
+    Question,
     State,
     TierRuling,
     Vote
@@ -27,6 +28,7 @@ abstract contract JuryBase is DisputeBase {
     uint8 internal constant LAST_TIER = 2;
     /// @dev Part of a batch's fault key; data withheld and fixed shares have others.
     uint256 private constant DRIFT = type(uint256).max - 1;
+    uint256 private constant SHARES = type(uint256).max - 2;
 
     uint256 internal _count;
     mapping(uint256 id => Dispute) internal _disputes;
@@ -79,6 +81,7 @@ abstract contract JuryBase is DisputeBase {
     mapping(bytes32 headerHash => bool) internal _auditAsked;
     /// @dev Wei held for random audits.
     uint256 internal _auditFund;
+    mapping(uint256 id => Question) internal _questions;
 
     function _requireState(uint256 id, State state) internal view returns (Dispute storage d) {
         d = _disputes[id];
@@ -93,7 +96,7 @@ abstract contract JuryBase is DisputeBase {
         d.bond = 0;
         OpenedLeaf[] storage leaves = _opened[id];
         uint256 n = leaves.length;
-        if (n == 0 || _isBatch(d)) return _payAccuser(d, bond);
+        if (!_hasJoiners(d) || n == 0) return _payAccuser(d, bond);
         for (uint256 i; i < n; ++i) {
             _pay(leaves[i].accuser, bond / n);
         }
@@ -102,7 +105,7 @@ abstract contract JuryBase is DisputeBase {
     /// @dev The parties do not judge their own case.
     function _parties(uint256 id, Dispute storage d) internal view returns (address[] memory parties) {
         OpenedLeaf[] storage leaves = _opened[id];
-        uint256 n = _isBatch(d) ? 0 : leaves.length;
+        uint256 n = _hasJoiners(d) ? leaves.length : 0;
         parties = new address[](2 + n + d.tier);
         parties[0] = d.challenger;
         parties[1] = d.operator;
@@ -123,16 +126,33 @@ abstract contract JuryBase is DisputeBase {
     function _releaseClaim(Dispute storage d) internal returns (uint256 claim) {
         claim = d.encumbered;
         d.encumbered = 0;
-        vault.release(d.agentId, d.operator, claim);
+        if (claim != 0) vault.release(d.agentId, d.operator, claim);
     }
 
     function _isBatch(Dispute storage d) internal view returns (bool) {
         return d.fault == Fault.BatchDrift;
     }
 
+    /// @dev Answered by digests.
+    function _isQuestion(Dispute storage d) internal view returns (bool) {
+        return d.fault == Fault.WrongShares || d.fault == Fault.TrainingMismatch || _isCase(d);
+    }
+
+    /// @dev Nobody's stake answers for it.
+    function _isCase(Dispute storage d) internal view returns (bool) {
+        return d.fault == Fault.CurationAppeal;
+    }
+
+    /// @dev Every opened leaf has an accuser of its own.
+    function _hasJoiners(Dispute storage d) internal view returns (bool) {
+        return d.fault == Fault.OutputMismatch;
+    }
+
     /// @dev What a slash is counted for.
     function _keyOf(Dispute storage d) internal view returns (bytes32) {
-        return _isBatch(d) ? _batchKey(d.headerHash, DRIFT) : _actionKey(d.agentId, d.operator, d.nonce);
+        if (_isBatch(d)) return _batchKey(d.headerHash, DRIFT);
+        if (d.fault == Fault.WrongShares) return _batchKey(d.headerHash, SHARES);
+        return _actionKey(d.agentId, d.operator, d.nonce);
     }
 
     /// @dev The next committee is drawn once its block is mined.

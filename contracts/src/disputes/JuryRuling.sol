@@ -7,18 +7,17 @@ import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { IJuryRuling } from "../interfaces/IDisputes.sol";
 import { IOpenToken } from "../interfaces/IOpenToken.sol";
 import { IValidationRegistry } from "../interfaces/IValidationRegistry.sol";
-import { Ruling } from "../libraries/Ruling.sol";
+import { Answer } from "../libraries/Answer.sol";
 import {
     Dispute,
     DisputeTerms,
     Distribution,
-    Median,
+    Fault,
     OpenedLeaf,
     State,
-    TierRuling,
-    Vote
+    TierRuling
 } from "../types/DisputeTypes.sol";
-import { JuryBase } from "./JuryBase.sol";
+import { JurySettlement } from "./JurySettlement.sol";
 
 /// @title From votes to rulings, appeals and the outcome.
 ///
@@ -26,10 +25,9 @@ import { JuryBase } from "./JuryBase.sol";
 ///   the first committee   the slash, or the accusers' bonds
 ///   a later one, the appeal having been right: the same; what they cannot cover, the appellant's bond
 ///   a later one, the appeal having been wrong: its bond, whose rest goes to the other side
-abstract contract JuryRuling is JuryBase, IJuryRuling {
+abstract contract JuryRuling is JurySettlement {
     using SafeERC20 for IOpenToken;
     using SafeCast for uint256;
-    using Ruling for Median;
 
     /// @dev What posting a verdict may use; it needs about half.
     uint256 private constant POST_GAS = 500_000;
@@ -78,30 +76,6 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         token.safeTransferFrom(msg.sender, address(this), bond);
     }
 
-    /// @inheritdoc IJuryRuling
-    /// @dev A vote is right when each logprob is near the final ruling's median and the probe is near the median
-    /// of the probes of its round's other such votes. So who outvoted the honest in a round overturned later
-    /// loses, and cannot make the honest lose by lying about the probe as well.
-    function settle(uint256 id, uint8 tier) public {
-        Dispute storage d = _disputes[id];
-        bool convicted = d.state == State.Convicted;
-        require(convicted || d.state == State.Acquitted, WrongState(id, d.state));
-        TierRuling storage ruling = _rulings[id][tier];
-        require(tier <= d.tier && !ruling.settled, AlreadySettled(id, tier));
-        ruling.settled = true;
-
-        address[] memory jurors = _committees[id][ruling.round];
-        bool[] memory right = _judge(id, ruling.round, jurors);
-        uint256 pot = ruling.pot;
-        d.held -= ruling.pot;
-        uint256 reward = pot / jurors.length;
-        (uint256 penalties, uint256 paid) = _settleJurors(id, ruling.round, jurors, right, reward);
-        // fees that nobody earned: nobody profits from a conviction's, an acquittal's were the operator's to have
-        if (convicted) penalties += pot - paid;
-        else _payAcquitted(d, pot - paid);
-        _burn(penalties);
-    }
-
     function _forfeit(uint256 id, Dispute storage d) private {
         uint256 bond = d.bond;
         d.state = State.Forfeited;
@@ -111,12 +85,13 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
     }
 
     function _rule(uint256 id, Dispute storage d) private {
-        DisputeTerms memory terms = _terms[id];
-        int32[] memory middles = _findMedians(id, d);
-        bool convicted = _isGuilty(id, d, _countOff(_offLeaves(id, d, terms)));
-        _rulings[id][d.tier] = TierRuling(d.round, convicted, false, address(0), 0, 0);
+        (bool unavailable, int32[] memory middles) = _find(id, d);
+        TierRuling storage ruling = _rulings[id][d.tier];
+        (ruling.round, ruling.unavailable) = (d.round, unavailable);
+        bool convicted = _isGuilty(id, d);
+        ruling.convicted = convicted;
         d.state = State.Ruled;
-        d.appealBy = d.tier == LAST_TIER ? 0 : uint64(block.timestamp + terms.appealPeriod);
+        d.appealBy = d.tier == LAST_TIER ? 0 : uint64(block.timestamp + _terms[id].appealPeriod);
         emit Ruled(id, d.tier, d.round, middles, convicted, d.appealBy);
         if (d.tier == LAST_TIER) _finish(id, d);
     }
@@ -126,7 +101,9 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         DisputeTerms memory terms = _terms[id];
         bool convicted = _rulings[id][d.tier].convicted;
         (uint256 due, uint256 lost) = _appealsOf(id, d, terms, convicted);
-        uint256 covered = convicted ? _convict(id, d, terms, due, lost) : _acquit(id, d, due, lost);
+        uint256 covered;
+        if (_isCase(d)) covered = _decide(id, d, convicted, due, lost);
+        else covered = convicted ? _convict(id, d, terms, due, lost) : _acquit(id, d, due, lost);
 
         uint256 part = Math.min(covered, _juryCost(terms, 0));
         _rulings[id][0].pot = uint128(part);
@@ -135,7 +112,10 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         for (uint256 tier; tier < d.tier; ++tier) {
             covered = _closeAppeal(id, d, tier, convicted, _juryCost(terms, tier + 1), covered);
         }
-        _post(id, d, convicted);
+        if (d.fault == Fault.WrongShares) {
+            _endFreeze(d, convicted ? _questions[id].answer : Answer.UNAVAILABLE);
+        }
+        if (!_isCase(d)) _post(id, d, convicted);
         // three committees in one transaction would be too many; one is not
         if (d.tier == 0 && !_rulings[id][0].settled) settle(id, 0);
     }
@@ -149,7 +129,7 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
                 IValidationRegistry.postVerdict,
                 (
                     d.agentId,
-                    _isBatch(d) ? d.headerHash : d.structHash,
+                    d.structHash == 0 ? d.headerHash : d.structHash,
                     convicted ? 0 : 100,
                     "",
                     bytes32(id),
@@ -221,7 +201,7 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
     /// @dev Who opened the dispute has half of the reward if its own leaf convicts; all leaves that convict share
     /// the rest. The bonds of leaves that do not are burned.
     function _payAccusers(uint256 id, Dispute storage d, DisputeTerms memory terms, uint256 reward) private {
-        if (_isBatch(d)) {
+        if (!_hasJoiners(d)) {
             reward += d.bond;
             d.bond = 0;
             emit AccuserPaid(id, d.challenger, 0, reward);
@@ -261,10 +241,23 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         _pay(d.operator, lost);
     }
 
-    /// @dev What is left of an accuser's bond is the operator's; an audit had no accuser.
-    function _payAcquitted(Dispute storage d, uint256 amount) private {
-        if (d.challenger == address(0)) _auditFund += amount;
-        else _pay(d.operator, amount);
+    /// @dev The appellant's fee pays the first committee, whatever it decides; nobody earns from a verdict.
+    function _decide(uint256 id, Dispute storage d, bool accepted, uint256 due, uint256 lost)
+        private
+        returns (uint256 toJury)
+    {
+        d.state = accepted ? State.Convicted : State.Acquitted;
+        uint256 fee = d.bond;
+        d.bond = 0;
+        toJury = Math.min(fee, due);
+        emit CaseDecided(id, accepted);
+        _burn(fee - toJury + lost);
+    }
+
+    /// @dev Payouts that a jury found are claimable instead of the anchored ones.
+    function _endFreeze(Dispute storage d, bytes32 found) private {
+        if (found == Answer.UNAVAILABLE) rewardPool.thaw(d.headerHash);
+        else rewardPool.correct(d.headerHash, found);
     }
 
     /// @dev Those who kept silent pay those who did not; then a new committee, or what was ruled before, or nothing.
@@ -297,24 +290,15 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
             delete _judged[d.headerHash];
             return;
         }
+        if (_isQuestion(d)) {
+            delete _leaves[_questions[id].key];
+            if (d.fault == Fault.WrongShares) _endFreeze(d, Answer.UNAVAILABLE);
+            return;
+        }
         OpenedLeaf[] storage leaves = _opened[id];
         for (uint256 i; i < leaves.length; ++i) {
             delete _leaves[_leafKey(d.headerHash, d.structHash, leaves[i].stepIndex, leaves[i].tokenIndex)];
         }
-    }
-
-    function _settleSilence(uint256 id, Dispute storage d, DisputeTerms memory terms) private {
-        address[] memory jurors = _committees[id][d.round];
-        bool[] memory revealed = new bool[](jurors.length);
-        uint256 expected;
-        for (uint256 i; i < jurors.length; ++i) {
-            Vote storage vote = _votes[id][d.round][jurors[i]];
-            revealed[i] = vote.revealed;
-            if (!revealed[i]) expected += Math.min(vote.locked, terms.nonRevealPenalty);
-        }
-        uint256 reward = d.reveals == 0 ? 0 : Math.min(terms.jurorFee, expected / d.reveals);
-        (uint256 penalties, uint256 paid) = _settleJurors(id, d.round, jurors, revealed, reward);
-        _burn(penalties - paid);
     }
 
     function _nextRound(Dispute storage d, DisputeTerms memory terms) private {
@@ -322,111 +306,5 @@ abstract contract JuryRuling is JuryBase, IJuryRuling {
         d.commits = 0;
         d.reveals = 0;
         _awaitDraw(d, terms);
-    }
-
-    /// @dev Unlocks every juror; takes the penalties first, so that rewards can be paid out of them.
-    function _settleJurors(
-        uint256 id,
-        uint8 round,
-        address[] memory jurors,
-        bool[] memory right,
-        uint256 reward
-    ) private returns (uint256 penalties, uint256 paid) {
-        DisputeTerms memory terms = _terms[id];
-        for (uint256 i; i < jurors.length; ++i) {
-            Vote storage vote = _votes[id][round][jurors[i]];
-            uint256 penalty;
-            if (!right[i]) penalty = vote.revealed ? terms.wrongVotePenalty : terms.nonRevealPenalty;
-            penalty = vault.settleJuror(jurors[i], vote.locked, penalty);
-            vote.locked = 0;
-            penalties += penalty;
-            emit JurorSettled(id, jurors[i], round, right[i] ? reward : 0, penalty);
-        }
-        for (uint256 i; i < jurors.length; ++i) {
-            if (!right[i]) continue;
-            paid += reward;
-            _pay(jurors[i], reward);
-        }
-    }
-
-    /// @dev Keeps the medians of the present round's votes, one for each leaf.
-    function _findMedians(uint256 id, Dispute storage d) private returns (int32[] memory middles) {
-        address[] memory jurors = _committees[id][d.round];
-        int32[][] memory votes = new int32[][](d.reveals);
-        uint256 n;
-        for (uint256 i; i < jurors.length; ++i) {
-            Vote storage vote = _votes[id][d.round][jurors[i]];
-            if (vote.revealed) votes[n++] = vote.tokenLogprobs;
-        }
-        delete _medians[id];
-        int32[] memory values = new int32[](n);
-        middles = new int32[](_opened[id].length);
-        for (uint256 leaf; leaf < middles.length; ++leaf) {
-            for (uint256 i; i < n; ++i) {
-                values[i] = votes[i][leaf];
-            }
-            Median memory m = Ruling.median(values, n);
-            _medians[id].push(m);
-            middles[leaf] = m.middle();
-        }
-    }
-
-    /// @dev Which opened leaves deviate from the latest medians so far that they convict.
-    function _offLeaves(uint256 id, Dispute storage d, DisputeTerms memory terms)
-        private
-        view
-        returns (bool[] memory off)
-    {
-        uint256 delta = _isBatch(d) ? terms.leafDelta : terms.grossDelta;
-        OpenedLeaf[] storage leaves = _opened[id];
-        off = new bool[](leaves.length);
-        for (uint256 i; i < off.length; ++i) {
-            Median memory m = _medians[id][i];
-            off[i] = m.isFar(leaves[i].committedLogprob, delta);
-        }
-    }
-
-    /// @dev One leaf of an action, or as many of a batch as honest noise does not explain.
-    function _isGuilty(uint256 id, Dispute storage d, uint256 off) private view returns (bool) {
-        return _isBatch(d) ? off + _draws[id].missing >= _draws[id].threshold : off != 0;
-    }
-
-    function _countOff(bool[] memory off) private pure returns (uint256 count) {
-        for (uint256 i; i < off.length; ++i) {
-            if (off[i]) ++count;
-        }
-    }
-
-    function _judge(uint256 id, uint8 round, address[] memory jurors)
-        private
-        view
-        returns (bool[] memory right)
-    {
-        uint256 tolerance = _terms[id].voteTolerance;
-        Median[] memory truth = _medians[id];
-        right = new bool[](jurors.length);
-        int32[] memory probes = new int32[](jurors.length);
-        uint256 n;
-        for (uint256 i; i < jurors.length; ++i) {
-            Vote storage vote = _votes[id][round][jurors[i]];
-            right[i] = vote.revealed && _agrees(vote.tokenLogprobs, truth, tolerance);
-            if (right[i]) probes[n++] = vote.probeLogprob;
-        }
-        if (n == 0) return right;
-        Median memory probe_ = Ruling.median(probes, n);
-        for (uint256 i; i < jurors.length; ++i) {
-            right[i] = right[i] && !probe_.isFar(_votes[id][round][jurors[i]].probeLogprob, tolerance);
-        }
-    }
-
-    function _agrees(int32[] memory vote, Median[] memory truth, uint256 tolerance)
-        private
-        pure
-        returns (bool)
-    {
-        for (uint256 i; i < truth.length; ++i) {
-            if (truth[i].isFar(vote[i], tolerance)) return false;
-        }
-        return true;
     }
 }

@@ -56,30 +56,48 @@ abstract contract JuryVoting is JuryBase, IJuryVoting {
     function revealVote(uint256 id, int32[] calldata tokenLogprobs, int32 probeLogprob, bytes32 salt)
         external
     {
-        Dispute storage d = _requireState(id, State.Drawn);
-        require(block.timestamp <= d.revealBy, TooLate(d.revealBy));
-        // nobody may see a vote while somebody may still commit one
-        require(block.timestamp > d.commitBy || d.commits == _committeeSize(d.tier), TooEarly(d.commitBy + 1));
-        Vote storage vote = _votes[id][d.round][msg.sender];
-        require(!vote.revealed, AlreadyVoted(msg.sender));
+        (Dispute storage d, Vote storage vote) = _requireReveal(id);
         bytes32 commitment = keccak256(
             abi.encode(
                 block.chainid, address(this), id, d.round, msg.sender, tokenLogprobs, probeLogprob, salt
             )
         );
+        uint256 leaves = tokenLogprobs.length;
         require(
-            commitment == vote.commitment && tokenLogprobs.length == _opened[id].length,
+            commitment == vote.commitment && !_isQuestion(d) && (leaves == 0 || leaves == _opened[id].length),
             VoteMismatch(msg.sender)
         );
         _requireLogprob(probeLogprob);
-        for (uint256 i; i < tokenLogprobs.length; ++i) {
+        for (uint256 i; i < leaves; ++i) {
             _requireLogprob(tokenLogprobs[i]);
         }
         vote.tokenLogprobs = tokenLogprobs;
         vote.probeLogprob = probeLogprob;
+        emit VoteRevealed(id, d.round, msg.sender, tokenLogprobs, probeLogprob);
+    }
+
+    /// @inheritdoc IJuryVoting
+    function revealAnswer(uint256 id, bytes32 answer, bytes32 probeAnswer, bytes32 salt) external {
+        (Dispute storage d, Vote storage vote) = _requireReveal(id);
+        bytes32 commitment = keccak256(
+            abi.encode(block.chainid, address(this), id, d.round, msg.sender, answer, probeAnswer, salt)
+        );
+        require(commitment == vote.commitment && _isQuestion(d), VoteMismatch(msg.sender));
+        vote.answer = answer;
+        vote.probeAnswer = probeAnswer;
+        emit AnswerRevealed(id, d.round, msg.sender, answer, probeAnswer);
+    }
+
+    /// @dev Counts the caller's vote, which must be what it committed.
+    function _requireReveal(uint256 id) private returns (Dispute storage d, Vote storage vote) {
+        d = _requireState(id, State.Drawn);
+        require(block.timestamp <= d.revealBy, TooLate(d.revealBy));
+        // nobody may see a vote while somebody may still commit one
+        require(block.timestamp > d.commitBy || d.commits == _committeeSize(d.tier), TooEarly(d.commitBy + 1));
+        vote = _votes[id][d.round][msg.sender];
+        require(!vote.revealed, AlreadyVoted(msg.sender));
         vote.revealed = true;
         ++d.reveals;
-        emit VoteRevealed(id, d.round, msg.sender, tokenLogprobs, probeLogprob);
     }
 
     function _requireLogprob(int32 logprob) private pure {

@@ -15,6 +15,7 @@ import {
     TokenLeaf
 } from "../types/Records.sol";
 import { IBatchIntake } from "./IBatchIntake.sol";
+import { IQuestionIntake } from "./IQuestionIntake.sol";
 import {
     BatchDraw,
     Demand,
@@ -24,6 +25,7 @@ import {
     Distribution,
     Fault,
     OpenedLeaf,
+    Question,
     State,
     TierRuling,
     Vote
@@ -134,6 +136,13 @@ interface IDisputeEvents {
     event VoteRevealed(
         uint256 indexed id, uint8 round, address indexed juror, int32[] tokenLogprobs, int32 probeLogprob
     );
+    event AnswerRevealed(
+        uint256 indexed id, uint8 round, address indexed juror, bytes32 answer, bytes32 probeAnswer
+    );
+    /// @notice What a committee answered; {Ruled} says what that means.
+    event Answered(uint256 indexed id, uint8 tier, uint8 round, bytes32 answer);
+    /// @notice The ruling about a contribution is final.
+    event CaseDecided(uint256 indexed id, bool accepted);
     /// @notice Another leaf of the same action, number `leaf` of the dispute, with its own accuser.
     event ChallengeJoined(
         uint256 indexed id,
@@ -143,7 +152,8 @@ interface IDisputeEvents {
         TokenLeaf token,
         uint256 bond
     );
-    /// @notice What a committee found, a median for each leaf. Final after `appealBy`, unless somebody appeals;
+    /// @notice What a committee found, a median for each leaf; none where it answered a question, or could not get what
+    /// it was to replay. Final after `appealBy`, unless somebody appeals;
     /// {Convicted} or {Acquitted} say so.
     event Ruled(
         uint256 indexed id, uint8 tier, uint8 round, int32[] medians, bool convicted, uint64 appealBy
@@ -357,7 +367,13 @@ interface IJuryVoting {
 
     /// @notice Reveals a juror's vote: logprobs in 1e-4 nat of the committed token of each leaf, and of the probe
     /// token in the first leaf's place. Open once the commit period is over or every juror has committed.
+    /// No logprobs say that what is to be replayed (step, adapter or base) cannot be had; when more than half of those who
+    /// revealed say so, the operator is convicted.
     function revealVote(uint256 id, int32[] calldata tokenLogprobs, int32 probeLogprob, bytes32 salt) external;
+
+    /// @notice Reveals a juror's answer to a question ({IQuestionIntake}), likewise.
+    /// Its commitment is keccak256(abi.encode(block.chainid, disputes, id, round, juror, answer, probeAnswer, salt)).
+    function revealAnswer(uint256 id, bytes32 answer, bytes32 probeAnswer, bytes32 salt) external;
 }
 
 /// @title From votes to the outcome.
@@ -414,6 +430,9 @@ interface IDisputeViews {
     /// @notice The drawn positions of a batch dispute.
     function leavesDrawn(uint256 id) external view returns (BatchDraw memory);
 
+    /// @notice What is asked in a dispute that is answered by digests, and what was answered.
+    function questionOf(uint256 id) external view returns (Question memory);
+
     /// @notice The dispute that judges or judged the batch; 0 for none.
     function judgedIn(bytes32 headerHash) external view returns (uint256 id);
 
@@ -447,5 +466,6 @@ interface IDisputes is
     IJuryVoting,
     IJuryRuling,
     IBatchIntake,
+    IQuestionIntake,
     IDisputeViews
 { }

@@ -3,10 +3,28 @@ pragma solidity ^0.8.28;
 
 import { BatchHeader, Claim, SumNode } from "../types/Records.sol";
 
+/// @notice Whether a batch's payouts can be claimed.
+enum Claims {
+    /// As anchored.
+    Open,
+    /// A jury is looking at them.
+    Frozen,
+    /// A jury found others, which nobody has shown yet.
+    Awaited,
+    /// As a jury found.
+    Corrected
+}
+
 /// @title Escrows that payers pay into, and claims against final batches.
 interface IRewardPool {
     /// @notice Only the action log may call.
     error OnlyActionLog(address caller);
+    /// @notice Only Disputes may call.
+    error OnlyDisputes(address caller);
+    /// @notice The batch's payouts are not in the state the call needs.
+    error ClaimsNotOpen(bytes32 headerHash, Claims state);
+    /// @notice These are not the payouts that the jury found.
+    error NotTheAnswer(bytes32 headerHash);
     /// @notice The caller may not act for the agent.
     error NotAuthorized(uint256 agentId, address caller);
     /// @notice The payment was refunded already.
@@ -30,6 +48,12 @@ interface IRewardPool {
     event Collected(
         uint256 indexed agentId, bytes32 indexed headerHash, uint256 sum, uint256 toTreasury, uint256 toAudits
     );
+    /// @notice Nothing of the batch can be claimed while a jury judges its payouts.
+    event Frozen(bytes32 indexed headerHash);
+    event Thawed(bytes32 indexed headerHash);
+    /// @notice A jury found other payouts: keccak256(abi.encode(root, count)) is `answer`. Anyone may show them until `showBy`.
+    event Corrected(bytes32 indexed headerHash, bytes32 answer, uint256 showBy);
+    event PayoutsShown(bytes32 indexed headerHash, bytes32 root, uint32 count);
     event Credited(address indexed account, uint256 amount);
     event CreditWithdrawn(address indexed account, uint256 amount);
     event Refunded(
@@ -68,6 +92,26 @@ interface IRewardPool {
     /// @notice Moves a batch's sum from the agent's escrow into the pool: `net` becomes claimable, the rest is
     /// credited to treasury and audits by their present shares. ActionLog only.
     function collect(uint256 agentId, bytes32 headerHash, uint256 sum, uint256 net) external;
+
+    /// @notice Stops claims of a batch that is not final yet. Disputes only, as the next two.
+    function freeze(bytes32 headerHash) external;
+
+    /// @notice Lets the anchored payouts be claimed after all.
+    function thaw(bytes32 headerHash) external;
+
+    /// @notice Replaces a batch's payouts by those behind a jury's answer. What nobody shows within seven days counts
+    /// for nothing: then the anchored payouts are claimable again.
+    function correct(bytes32 headerHash, bytes32 answer) external;
+
+    /// @notice Shows the payouts that a jury found, from then on they are claimable. Anyone may call.
+    /// @param root hash part of their Merkle-sum root; its sum part is what the batch pays.
+    function showPayouts(bytes32 headerHash, bytes32 root, uint32 count) external;
+
+    /// @notice By which payouts a batch is claimed, and whether it can be.
+    function payoutsOf(BatchHeader calldata header)
+        external
+        view
+        returns (Claims state, bytes32 root, uint32 count);
 
     /// @notice The address payers of the agent pay to, deployed or not.
     function escrowOf(uint256 agentId) external view returns (address);

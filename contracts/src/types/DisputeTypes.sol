@@ -22,7 +22,13 @@ enum Fault {
     UndeclaredModel,
     DataWithheld,
     /// Leaves drawn across a batch that deviate more often than honest ones do.
-    BatchDrift
+    BatchDrift,
+    /// Payouts that are not what the rule makes of the batch's records.
+    WrongShares,
+    /// A training run that gives another adapter than its record says.
+    TrainingMismatch,
+    /// No fault: a contribution whose rejection was appealed.
+    CurationAppeal
 }
 
 /// @notice Where a dispute stands. New states are appended.
@@ -168,6 +174,18 @@ struct TierRuling {
     uint128 appealBond;
     /// Wei that this tier's jurors share when they vote well; set when the ruling is final.
     uint128 pot;
+    /// Whether the committee could not get what it was to replay.
+    bool unavailable;
+}
+
+/// @notice What a committee answers by a digest that each juror computes for itself, instead of by logprobs.
+struct Question {
+    /// The answer that acquits.
+    bytes32 claimed;
+    /// What the latest committee that ruled found; `claimed` where it did not agree on anything.
+    bytes32 answer;
+    /// The same question is not asked twice.
+    bytes32 key;
 }
 
 /// @notice Where a demand stands.
@@ -221,8 +239,11 @@ struct Vote {
     int32 probeLogprob;
     bool seated;
     bool revealed;
-    /// One for each opened leaf.
+    /// One for each opened leaf; none when what is to be replayed could not be had.
     int32[] tokenLogprobs;
+    /// Where a question is asked: its answer, and what shows that the juror computed it.
+    bytes32 answer;
+    bytes32 probeAnswer;
 }
 
 /// @notice The median of an odd number of values is one value, of an even number any between the middle two.

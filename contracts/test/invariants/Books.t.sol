@@ -34,7 +34,7 @@ abstract contract Books is Test {
         actionLog = ActionLog(at[3]);
         disputes = Disputes(at[4]);
 
-        bytes4[] memory selectors = new bytes4[](32);
+        bytes4[] memory selectors = new bytes4[](34);
         selectors[0] = Handler.deposit.selector;
         selectors[1] = Handler.requestWithdraw.selector;
         selectors[2] = Handler.withdraw.selector;
@@ -68,6 +68,8 @@ abstract contract Books is Test {
         selectors[29] = Handler.refundCharged.selector;
         selectors[30] = Handler.judgeBatch.selector;
         selectors[31] = Handler.starve.selector;
+        selectors[32] = Handler.disputeShares.selector;
+        selectors[33] = Handler.ask.selector;
         targetContract(address(handler));
         targetSelector(FuzzSelector({ addr: address(handler), selectors: selectors }));
     }
@@ -296,6 +298,8 @@ contract HostileInvariants is Books {
             try handler.resolve(dice) { } catch { }
             try handler.appealTwice(dice, dice) { } catch { }
             try handler.judgeBatch(dice, dice) { } catch { }
+            try handler.disputeShares(dice, dice) { } catch { }
+            try handler.ask(dice) { } catch { }
             if (dice % 4 == 0) handler.starve(dice);
             try handler.resolve(dice) { } catch { }
         }
@@ -308,6 +312,8 @@ contract HostileInvariants is Books {
         assertGt(handler.appealed(1), 0, "appealed");
         assertGt(handler.appealed(2), 0, "appealed twice");
         assertGt(handler.batchesJudged(), 0, "batches judged");
+        assertGt(handler.corrected(), 0, "payouts corrected");
+        assertGt(handler.casesDecided(), 0, "cases decided");
         _checkVault();
         _checkDisputes();
         _checkLog();

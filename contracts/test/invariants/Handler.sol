@@ -2,9 +2,10 @@
 pragma solidity ^0.8.28;
 
 import { Param } from "src/types/Param.sol";
-import { LeafOpening, OpenedLeaf } from "src/types/DisputeTypes.sol";
+import { Claims } from "src/interfaces/IRewardPool.sol";
+import { Answer } from "src/libraries/Answer.sol";
 import { Records } from "src/libraries/Records.sol";
-import { DemandState, Dispute, State } from "src/types/DisputeTypes.sol";
+import { DemandState, Dispute, Fault, LeafOpening, OpenedLeaf, State } from "src/types/DisputeTypes.sol";
 import {
     ActionRecord,
     AnchoredRecord,
@@ -12,15 +13,16 @@ import {
     Parent,
     RecordProof,
     StepLeaf,
+    SumNode,
     TokenLeaf
 } from "src/types/Records.sol";
 import { Exit, Position } from "src/interfaces/IStakeVault.sol";
 import { Payout, Trees } from "../utils/Trees.sol";
-import { Case } from "../utils/Case.sol";
+import { QuestionCase } from "../utils/QuestionCase.sol";
 
 /// @title Random users of a whole system: one agent that two operators sell to each other, clients, challengers,
 /// jurors, watchers. Honest ones never contradict themselves and vote what replay gives; hostile ones do not care.
-contract Handler is Case {
+contract Handler is QuestionCase {
     struct Batch {
         BatchHeader header;
         ActionRecord[] records;
@@ -39,6 +41,8 @@ contract Handler is Case {
     mapping(uint8 tier => uint256) public appealed;
     uint256 public joined;
     uint256 public batchesJudged;
+    uint256 public corrected;
+    uint256 public casesDecided;
 
     uint256 public enforced;
     uint256 public answered;
@@ -49,6 +53,7 @@ contract Handler is Case {
     mapping(uint256 id => uint32) private _tokenOf;
     /// @dev What a lying juror says of every leaf; 0 for an honest one.
     mapping(uint256 id => mapping(address juror => int32)) private _lieOf;
+    mapping(uint256 id => mapping(address juror => bytes32)) private _answerOf;
     uint256 private _payments;
 
     constructor(bool hostile_) {
@@ -167,7 +172,7 @@ contract Handler is Case {
 
     function claim(uint256 which, uint256 index) public {
         Batch storage b = _batches[which % _batches.length];
-        Payout[] memory payouts = b.payouts;
+        Payout[] memory payouts = _isCorrected(b.header) ? _all(b.header) : b.payouts;
         if (payouts.length == 0) return;
         index %= payouts.length;
         pool.claim(
@@ -264,6 +269,10 @@ contract Handler is Case {
         for (uint256 i; i < members.length; ++i) {
             uint256 dice = uint256(keccak256(abi.encode(seed, i)));
             if (dice % 7 == 0) continue;
+            if (_isQuestion(id)) {
+                _commitAnswer(id, members[i], _pickAnswer(id, members[i], seed, dice), PROBE);
+                continue;
+            }
             _lieOf[id][members[i]] =
                 hostile && dice % 2 == 0 ? -int32(uint32(1 + dice % 1_000_000)) : int32(0);
             _commitVote(id, members[i], _votesOf(id, members[i]), -80_000);
@@ -286,7 +295,79 @@ contract Handler is Case {
     }
 
     function revealOne(uint256 id, address juror) external {
-        _revealVote(id, juror, _votesOf(id, juror), -80_000);
+        if (!_isQuestion(id)) return _revealVote(id, juror, _votesOf(id, juror), -80_000);
+        vm.prank(juror);
+        disputes.revealAnswer(id, _answerOf[id][juror], PROBE, SALT);
+    }
+
+    /// @dev What was claimed; hostile jurors often agree on something else, and some go their own way.
+    function _pickAnswer(uint256 id, address juror, uint256 seed, uint256 dice)
+        private
+        returns (bytes32 picked)
+    {
+        picked = disputes.questionOf(id).claimed;
+        if (hostile && seed % 3 != 0) picked = dice % 5 == 0 ? bytes32(0) : _otherAnswer(id);
+        _answerOf[id][juror] = picked;
+    }
+
+    /// @dev Everything to the contributor; of a case, that it is accepted.
+    function _otherAnswer(uint256 id) private view returns (bytes32) {
+        if (disputes.dispute(id).fault == Fault.CurationAppeal) return Answer.ACCEPTED;
+        return keccak256(abi.encode(_rightfulOf(_batches[_batchOf[id]].header).hash, uint32(1)));
+    }
+
+    function _rightfulOf(BatchHeader memory h) private view returns (SumNode memory) {
+        return Trees.sumRoot(_all(h));
+    }
+
+    function _all(BatchHeader memory h) private view returns (Payout[] memory all) {
+        all = new Payout[](1);
+        all[0] = Payout(contributor, _net(h.sum));
+    }
+
+    function _isQuestion(uint256 id) private view returns (bool) {
+        return disputes.questionOf(id).claimed != 0;
+    }
+
+    /// @dev The payouts of a batch disputed, abandoned at a random stage; shown, when the jury found others.
+    function disputeShares(uint256 which, uint256 seed) external {
+        which %= _batches.length;
+        BatchHeader memory h = _batches[which].header;
+        bytes32 evidence = keccak256(abi.encode(challenger, SALT, Records.headerHash(h), "shares"));
+        vm.prank(challenger);
+        uint256 id = disputes.commitChallenge(h, h.firstNonce, evidence);
+        _batchOf[id] = which;
+        vm.roll(block.number + 1);
+        if (seed % 5 == 0) return;
+        vm.prank(challenger);
+        disputes.revealShares(id, h, SALT);
+        if (seed % 7 == 0) return;
+        judge(id, seed);
+        if (disputes.dispute(id).state != State.Convicted || seed % 11 == 0) return;
+        try pool.showPayouts(Records.headerHash(h), _rightfulOf(h).hash, 1) {
+            ++corrected;
+        } catch { }
+    }
+
+    /// @dev An arbiter asks about content.
+    function ask(uint256 seed) external {
+        uint256 fee = arbiter.fee();
+        vm.prank(client);
+        token.transfer(address(arbiter), fee);
+        vm.prank(address(arbiter));
+        uint256 id = disputes.ask(1, keccak256(abi.encode(seed)), contributor, app);
+        if (seed % 5 == 0) return;
+        judge(id, seed);
+        if (uint8(disputes.dispute(id).state) > uint8(State.Drawn)) ++casesDecided;
+    }
+
+    function judge(uint256 id, uint256 seed) private {
+        if (disputes.dispute(id).state != State.Open) return;
+        _draw(id);
+        commitVotesOf(id, seed);
+        revealVotesOf(id, seed);
+        resolveOne(id);
+        if (disputes.dispute(id).state == State.Ruled && seed % 4 != 0) resolveOne(id);
     }
 
     function _votesOf(uint256 id, address juror) private view returns (int32[] memory votes) {
@@ -506,7 +587,12 @@ contract Handler is Case {
     }
 
     function payoutCount(uint256 i) external view returns (uint256) {
-        return _batches[i].payouts.length;
+        return _isCorrected(_batches[i].header) ? 1 : _batches[i].payouts.length;
+    }
+
+    function _isCorrected(BatchHeader memory h) private view returns (bool) {
+        (Claims state,,) = pool.payoutsOf(h);
+        return state == Claims.Corrected;
     }
 
     function jurorCount() external view returns (uint256) {

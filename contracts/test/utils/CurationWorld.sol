@@ -4,13 +4,13 @@ pragma solidity ^0.8.28;
 import { Test } from "forge-std/Test.sol";
 import { AssetRegistry } from "src/AssetRegistry.sol";
 import { DatanetCuration } from "src/DatanetCuration.sol";
-import { GovernedArbiter } from "src/GovernedArbiter.sol";
 import { OpenToken } from "src/OpenToken.sol";
 import { Parameters } from "src/Parameters.sol";
 import { ICurationArbiter } from "src/interfaces/IDatanetCuration.sol";
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
+import { PlainArbiter } from "./PlainArbiter.sol";
 
-/// @title An open datanet with an owner and a curator, two contributors, and the governance as arbiter.
+/// @title An open datanet with an owner and a curator, two contributors, and an arbiter.
 abstract contract CurationWorld is Test {
     uint256 internal constant BOND = 0.1 ether;
     uint256 internal constant PERIOD = 3 days;
@@ -21,7 +21,7 @@ abstract contract CurationWorld is Test {
     Parameters internal parameters;
     AssetRegistry internal assets;
     DatanetCuration internal curation;
-    GovernedArbiter internal arbiter;
+    PlainArbiter internal arbiter;
 
     address internal owner = makeAddr("owner");
     address internal curator = makeAddr("curator");
@@ -35,7 +35,7 @@ abstract contract CurationWorld is Test {
         parameters = new Parameters(governor);
         assets = new AssetRegistry(parameters);
         address curationAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
-        arbiter = new GovernedArbiter(governor, DatanetCuration(curationAt));
+        arbiter = new PlainArbiter(governor, DatanetCuration(curationAt));
         curation = _curation(arbiter);
         assertEq(address(curation), curationAt);
         vm.startPrank(owner);

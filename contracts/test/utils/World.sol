@@ -9,13 +9,16 @@ import { AssetRegistry } from "src/AssetRegistry.sol";
 import { DatanetCuration } from "src/DatanetCuration.sol";
 import { DelegationPool } from "src/DelegationPool.sol";
 import { Directory } from "src/Directory.sol";
-import { Disputes } from "src/Disputes.sol";
+import { Disputes, Modules } from "src/Disputes.sol";
+import { Context } from "src/disputes/DisputeBase.sol";
 import { DisputeBatches } from "src/disputes/DisputeBatches.sol";
 import { DisputeDemands } from "src/disputes/DisputeDemands.sol";
 import { DisputeIntake } from "src/disputes/DisputeIntake.sol";
 import { DisputeProofs } from "src/disputes/DisputeProofs.sol";
+import { DisputeQuestions } from "src/disputes/DisputeQuestions.sol";
 import { DisputeRulings } from "src/disputes/DisputeRulings.sol";
-import { GovernedArbiter } from "src/GovernedArbiter.sol";
+import { QuestionIntake } from "src/disputes/QuestionIntake.sol";
+import { JuryArbiter } from "src/JuryArbiter.sol";
 import { LicenseMarket } from "src/LicenseMarket.sol";
 import { OpenGovernor } from "src/OpenGovernor.sol";
 import { OpenTimelock } from "src/OpenTimelock.sol";
@@ -52,7 +55,7 @@ abstract contract World is Test {
     Disputes internal disputes;
     ValidationRegistry internal validations;
     LicenseMarket internal market;
-    GovernedArbiter internal arbiter;
+    JuryArbiter internal arbiter;
     DatanetCuration internal curation;
     ReputationRegistry internal reputation;
     OpenTimelock internal timelock;
@@ -103,8 +106,8 @@ abstract contract World is Test {
         governor = vm.computeCreateAddress(founder, 0);
         uint256 n = vm.getNonce(address(this));
         address logAt = vm.computeCreateAddress(address(this), n + 6);
-        address disputesAt = vm.computeCreateAddress(address(this), n + 14);
-        address delegationsAt = vm.computeCreateAddress(address(this), n + 20);
+        address disputesAt = vm.computeCreateAddress(address(this), n + 15);
+        address delegationsAt = vm.computeCreateAddress(address(this), n + 21);
         token = new OpenToken();
         parameters = new Parameters(governor);
         agents = new AgentRegistry(IAgentObserver(logAt));
@@ -116,12 +119,13 @@ abstract contract World is Test {
             token, parameters, IActionLog(logAt), treasury, disputesAt, IDelegationPool(delegationsAt)
         );
         actionLog = new ActionLog(token, agents, parameters, vault, pool);
-        _deployDisputes(vm.computeCreateAddress(address(this), n + 15));
+        _deployDisputes(vm.computeCreateAddress(address(this), n + 16));
         validations = new ValidationRegistry(agents, address(disputes));
         market = new LicenseMarket(token, parameters, assets, treasury);
         reputation = new ReputationRegistry(agents);
         address curationAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
-        arbiter = new GovernedArbiter(governor, DatanetCuration(curationAt));
+        arbiter = new JuryArbiter(token, disputes, DatanetCuration(curationAt));
+        assertEq(QuestionIntake(address(disputes.questions())).arbiter(), address(arbiter), "arbiter address");
         curation = new DatanetCuration(token, parameters, assets, arbiter);
         assertEq(address(curation), curationAt, "curation address");
         delegations = new DelegationPool(token, agents, parameters, address(vault));
@@ -133,32 +137,18 @@ abstract contract World is Test {
 
     function _deployDisputes(address validationsAt) private {
         randomness = new BlockRandomness();
-        address proofs = address(new DisputeProofs(token, parameters, vault, actionLog, pool, assets));
-        address demands = address(new DisputeDemands(token, parameters, vault, actionLog, pool, assets));
-        address intake = address(new DisputeIntake(token, parameters, vault, actionLog, pool, assets));
-        address votes =
-            address(new DisputeVotes(token, parameters, vault, actionLog, pool, assets, randomness));
-        address rulings = address(
-            new DisputeRulings(
-                token, parameters, vault, actionLog, pool, assets, IValidationRegistry(validationsAt)
-            )
-        );
-        address batches =
-            address(new DisputeBatches(token, parameters, vault, actionLog, pool, assets, randomness));
-        disputes = new Disputes(
-            token,
-            parameters,
-            vault,
-            actionLog,
-            pool,
-            assets,
-            proofs,
-            demands,
-            intake,
-            votes,
-            rulings,
-            batches
-        );
+        Context memory context = Context(token, parameters, vault, actionLog, pool, assets);
+        Modules memory modules;
+        modules.proofs = address(new DisputeProofs(context));
+        modules.demands = address(new DisputeDemands(context));
+        modules.intake = address(new DisputeIntake(context));
+        modules.votes = address(new DisputeVotes(context, randomness));
+        modules.rulings = address(new DisputeRulings(context, IValidationRegistry(validationsAt)));
+        modules.batches = address(new DisputeBatches(context, randomness));
+        // registry of validations, market, registry of feedback, arbiter
+        address arbiterAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 5);
+        modules.questions = address(new DisputeQuestions(context, arbiterAt));
+        disputes = new Disputes(context, modules);
     }
 
     function _deployGovernance(address founder) private {

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
+from eth_account import Account
 
-from openledger.contracts import Contracts, Devnet, reviewed
+from openledger.contracts import Contracts, Devnet, reviewed, sign_permit
 from openledger.errors import ChainError
 
 
@@ -25,8 +27,8 @@ def test_every_transaction_is_explained_before_it_is_sent(
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == "signs     OpenToken.deposit()"
     assert lines[1] == f"as        {signer.address}, to {contracts.address('OpenToken')}"
-    assert lines[2] == "pays      5e-18 OPEN of its native coin"
-    assert lines[3] == f"moves     5e-18 OPEN from the native coin to {signer.address}"
+    assert lines[2] == "pays      0.000000000000000005 OPEN of its native coin"
+    assert lines[3] == f"moves     0.000000000000000005 OPEN from the native coin to {signer.address}"
     assert lines[4].startswith("mined     0x")
     assert lines[5] == f"signs     OpenToken.approve(spender={spender}, value=5)"
     assert lines[-1] == "wrapped"
@@ -60,6 +62,27 @@ def test_a_dry_run_tries_each_transaction_on_what_the_others_would_leave(
     assert caught.value.revert is not None
 
 
+class Times(NamedTuple):
+    """Two fields of a struct, by name."""
+
+    duration: int
+    grant_period: int
+
+
+def test_a_dry_run_is_of_the_block_after_the_latest_and_of_the_data_that_would_be_sent(
+    contracts: Contracts, devnet: Devnet
+) -> None:
+    chain, signer = contracts.chain, devnet.accounts[7]
+    abi = [{"type": "function", "name": "f", "stateMutability": "nonpayable", "outputs": [],
+            "inputs": [{"name": "x", "type": "tuple", "components": [
+                {"name": name, "type": "uint32"} for name in ("duration", "grantPeriod")]}]}]  # fmt: skip
+    echo = chain.contract("0x" + "c0" * 20, abi)  # an account without code takes everything
+    with reviewed(contracts, "Calls it.", dry_run=True) as review:
+        first, second = (chain.send(echo.functions.f(Times(1, 2)), signer) for _ in range(2))
+    assert (first.block, second.block) == (chain.block_number() + 1, chain.block_number() + 2)
+    assert review.calls[0]["arguments"] == {"x": ["1", "2"]}
+
+
 def test_a_dry_run_names_the_revert(contracts: Contracts, devnet: Devnet) -> None:
     chain, signer = contracts.chain, devnet.accounts[7]
     call: Callable[..., object] = contracts.agents.functions.setAgentURI
@@ -70,6 +93,26 @@ def test_a_dry_run_names_the_revert(contracts: Contracts, devnet: Devnet) -> Non
         chain.send(call(10**9, "ipfs://x"), signer)
     assert caught.value.tx is None
     assert chain.review is None
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_is_late_on_a_quiet_chain_is_refused_before_it_is_signed(
+    contracts: Contracts, devnet: Devnet, dry_run: bool
+) -> None:
+    chain, client = contracts.chain, Account.create()
+    deadline = chain.now() + 50
+    permit = sign_permit(
+        contracts.token_domain, client, spender=client.address, value=1, nonce=0, deadline=deadline
+    )
+    call = contracts.token.functions.permit(client.address, client.address, 1, deadline, *permit)
+    # a hundred seconds in which no block is mined
+    chain.w3.provider.make_request("evm_increaseTime", [100])  # type: ignore[arg-type]
+    with (
+        pytest.raises(ChainError, match="ERC2612ExpiredSignature") as caught,
+        reviewed(contracts, "Permits.", dry_run=dry_run),
+    ):
+        chain.send(call, devnet.accounts[7])
+    assert caught.value.tx is None
 
 
 def test_json_keeps_stdout_for_the_result(

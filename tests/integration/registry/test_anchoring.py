@@ -63,13 +63,13 @@ def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path:
     epoch = agents.open_epoch(operator, agent_id, key.address, manifest)
 
     payer.wrap(COUNT * FEE)
-    escrow, records = ledger.escrow_of(agent_id), []
+    escrow, records = ledger.payments.escrow_of(agent_id), []
     for nonce in range(COUNT):
         request_hash = bytes((nonce + 1,)) * 32
         draft = Payment(client.address, escrow, FEE, 0, chain.now() + 3600, bytes(65), bytes((nonce,)) * 32)
-        payment = payer.authorize(client, draft, draft.nonce(agent_id, request_hash))
-        assert ledger.payment_signer(payment, agent_id, request_hash) == client.address
-        ledger.collect(payment, payment.nonce(agent_id, request_hash))
+        payment = payer.payments.authorize(client, draft, draft.nonce(agent_id, request_hash))
+        assert ledger.payments.signer_of(payment, agent_id, request_hash) == client.address
+        ledger.payments.collect(payment, payment.nonce(agent_id, request_hash))
         content = cid_of(encode({"action": nonce}))
         record = ActionRecord(
             agent_id, nonce, epoch, client.address, payment.payment_id(agent_id, request_hash), Status.OK, request_hash,
@@ -83,7 +83,7 @@ def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path:
     assert ledger.balance(escrow) == COUNT * FEE
 
     people = [Account.create().address for _ in range(3)]
-    net = ledger.net(agent_id, epoch, COUNT * FEE)
+    net = ledger.settlement.net(agent_id, epoch, COUNT * FEE)
     assert net == COUNT * FEE - COUNT * FEE * 7 // 100
     parts = (net - FEE - 10**15, FEE, 10**15)
     payouts = [Payout(person, part) for person, part in zip(people, parts, strict=True)]
@@ -103,10 +103,10 @@ def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path:
         assert not ledger.includes(header, bytes(32), nonce, proof)
 
     with pytest.raises(ChainError, match="WindowOpen"):
-        ledger.finalize(header)
+        ledger.settlement.finalize(header)
     chain.advance(ledger.challengeable_until(header) - chain.now() + 1)
-    ledger.claim(header, found, 0)  # finalises it
-    ledger.claim(header, found, 0)  # paid once
+    ledger.settlement.claim(header, found, 0)  # finalises it
+    ledger.settlement.claim(header, found, 0)  # paid once
     assert ledger.balance(people[0]) == payouts[0].amount
     # The others are found by whoever looks, and accrue below the least payout.
     due = list(dues(ledger, store))
@@ -114,15 +114,17 @@ def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path:
     assert [one.index for one in dues(ledger, store, people[2].lower(), agent_id)] == [2]
     assert claim_due(ledger, due) == payouts[1].amount + payouts[2].amount
     assert list(dues(ledger, store)) == []
-    small = [ledger.credit_of(person) for person in people]
+    small = [ledger.settlement.credit_of(person) for person in people]
     assert small == [
         0 if payout.amount >= ledger.parameter("minPayout") else payout.amount for payout in payouts
     ]
     for person, credit in zip(people, small, strict=True):
         if credit:
-            ledger.withdraw_credit(person)
+            ledger.settlement.withdraw_credit(person)
     assert [ledger.balance(person) for person in people] == [payout.amount for payout in payouts]
     assert ledger.balance(escrow) == 0
     pool = contracts.pool.functions
-    cut = [chain.call(pool.creditOf(to)) for to in (ledger.treasury, contracts.address("Disputes"))]
+    cut = [
+        chain.call(pool.creditOf(to)) for to in (ledger.settlement.treasury, contracts.address("Disputes"))
+    ]
     assert cut == [COUNT * FEE * 5 // 100, COUNT * FEE * 2 // 100]

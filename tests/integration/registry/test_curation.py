@@ -95,36 +95,21 @@ def test_an_accepted_contribution_gets_its_bond_back(
         curation.contribute(ann, datanet, b"short")
 
 
-def _as_timelock(contracts: Contracts, target: str, data: bytes) -> None:
-    """What an executed proposal does; the vote itself is tested with the governor."""
-    provider = contracts.chain.w3.provider
-    timelock = contracts.chain.call(contracts.arbiter.functions.owner())
-    transaction = {"from": timelock, "to": target, "data": "0x" + data.hex(), "gas": hex(500_000)}
-    for method, params in (
-        ("anvil_impersonateAccount", [timelock]),
-        ("anvil_setBalance", [timelock, hex(10**18)]),
-        ("eth_sendTransaction", [transaction]),
-        ("anvil_stopImpersonatingAccount", [timelock]),
-    ):
-        answer = provider.make_request(method, params)  # type: ignore[arg-type]
-        assert "error" not in answer, answer
-
-
-def test_a_rejection_is_appealed_and_overturned(
+def test_an_appeal_needs_a_jury(
     contracts: Contracts, curation: Curation, datanet: int, owner: Signer, ann: Signer
 ) -> None:
     contribution = curation.contribute(ann, datanet, _digest("disputed"))
     with pytest.raises(UserError, match="was not appealed"):
-        curation.ruling(contribution, True)
+        curation.case_of(contribution)
     curation.reject(owner, contribution, keccak(b"not on topic"))
     with pytest.raises(ChainError, match="NotContributor"):
         curation.appeal(owner, contribution)
-    curation.appeal(ann, contribution)
-    assert curation.appeal_cost(contribution) == (curation.get(contribution).bond, 0)
-    assert curation.get(contribution).state == ContributionState.APPEALED
-    _as_timelock(contracts, *curation.ruling(contribution, True))
-    assert curation.get(contribution).state == ContributionState.ACCEPTED
-    assert curation.curator_record(owner.address).overturned == 1
+    bond, fee = curation.appeal_cost(contribution)
+    assert bond == curation.get(contribution).bond
+    assert fee == 5 * Ledger(contracts).parameter("jurorFee")
+    with pytest.raises(ChainError, match="JuryTooSmall"):
+        curation.appeal(ann, contribution)
+    assert curation.get(contribution).state == ContributionState.REJECTED
 
 
 def test_silence_returns_the_bond_and_a_rejection_burns_it(

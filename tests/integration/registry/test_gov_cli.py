@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import Result
 
-from openledger.cli import app
 from openledger.contracts import Chain, Devnet
-from openledger.errors import ChainError, OpenLedgerError, UserError
-from openledger.settings import get_settings
+from openledger.errors import ChainError, UserError
 
 Run = Callable[..., Result]
 DAY = 86_400
-
-
-@pytest.fixture(scope="module")
-def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    with Devnet.start(tmp_path_factory.mktemp("home")) as devnet:
-        yield devnet
-
-
-@pytest.fixture
-def run(devnet: Devnet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
-    monkeypatch.setenv("OPENLEDGER_HOME", str(devnet.home.parent))
-    monkeypatch.chdir(tmp_path)
-    get_settings.cache_clear()
-    runner = CliRunner()
-
-    def run(*words: object, fails: type[OpenLedgerError] | None = None) -> Result:
-        result = runner.invoke(app, ["gov", *map(str, words)])
-        if fails is None:
-            assert result.exit_code == 0, (result.output, result.exception)
-        else:
-            assert isinstance(result.exception, fails), (result.output, result.exception)
-        return result
-
-    yield run
-    get_settings.cache_clear()
-
-
-@pytest.fixture
-def read(run: Run) -> Callable[..., Any]:
-    return lambda *words: json.loads(run(*words, "--json").stdout)
 
 
 @pytest.fixture
@@ -56,40 +22,41 @@ def chain(devnet: Devnet) -> Chain:
 
 
 def value_of(read: Callable[..., Any], name: str) -> str:
-    [found] = [one for one in read("parameters")["parameters"] if one["name"] == name]
+    [found] = [one for one in read("gov", "parameters")["parameters"] if one["name"] == name]
     return str(found["value"])
 
 
 def test_from_delegation_to_effect(run: Run, read: Callable[..., Any], chain: Chain) -> None:
-    wrapped = read("delegate", "--wrap", 30_000_000, "--as", 3)
+    wrapped = read("gov", "delegate", "--wrap", 30_000_000, "--as", 3)
     assert wrapped["votes"] == wrapped["wrapped"] == str(30_000_000 * 10**18)
     chain.advance(1)
     propose = ("propose", "Audits take longer", "--set", "challengeWindow=90h", "--set", "protocolCut=6%")
-    trial = run(*propose, "--as", 3, "--dry-run")
+    trial = run("gov", *propose, "--as", 3, "--dry-run")
     assert "set challengeWindow from 3d to 90h (bounds 1d to 7d)" in trial.stdout
     assert "set protocolCut from 5% to 6% (bounds 1% to 20%)" in trial.stdout
     assert "nothing was signed or sent" in trial.stdout
-    assert read("list") == []
+    assert read("gov", "list") == []
 
-    made = read(*propose, "--as", 3)
-    [listed] = read("list")
+    made = read("gov", *propose, "--as", 3)
+    [listed] = read("gov", "list")
     assert listed["id"] == made["proposal"]
     assert listed["effects"] == made["effects"]
     assert listed["state"] == "pending"
-    run("vote", 1, "for", "--as", 3, fails=ChainError)  # not open yet
-    chain.advance(DAY + 1)
-    voted = read("vote", 1, "for", "--reason", "they do", "--as", 3)
+    run("gov", "vote", 1, "for", "--as", 3, fails=ChainError)  # not open yet
+    assert "UTC on the chain" in run("devnet", "advance", "25h").stdout
+    run("devnet", "advance", "soon", fails=UserError)
+    voted = read("gov", "vote", 1, "for", "--reason", "they do", "--as", 3)
     assert voted["votes"] == wrapped["votes"]
-    run("vote", 1, "against", "--as", 3, fails=ChainError)  # once
+    run("gov", "vote", 1, "against", "--as", 3, fails=ChainError)  # once
     chain.advance(5 * DAY)
-    run("cancel", 1, "--as", 3, fails=ChainError)  # too late
-    due = read("queue", 1)["executable"]
-    run("execute", 1, "--dry-run", fails=ChainError)
+    run("gov", "cancel", 1, "--as", 3, fails=ChainError)  # too late
+    due = read("gov", "queue", 1)["executable"]
+    run("gov", "execute", 1, "--dry-run", fails=ChainError)
     chain.advance(due - chain.now())
-    assert "mined" in run("execute", made["proposal"]).stdout
+    assert "mined" in run("gov", "execute", made["proposal"]).stdout
     assert value_of(read, "challengeWindow") == str(90 * 3600)
     assert value_of(read, "protocolCut") == "600"
-    shown = run("show", 1).stdout
+    shown = run("gov", "show", 1).stdout
     for text in ("executed", "Audits take longer", "for 30,000,000, against 0"):
         assert text in shown
 
@@ -97,14 +64,14 @@ def test_from_delegation_to_effect(run: Run, read: Callable[..., Any], chain: Ch
 def test_what_cannot_work_is_refused_before_anything_is_signed(
     run: Run, read: Callable[..., Any], chain: Chain
 ) -> None:
-    read("delegate", "--wrap", 200_000, "--as", 4)
+    read("gov", "delegate", "--wrap", 200_000, "--as", 4)
     chain.advance(1)
-    before = read("list")
-    refused = run("propose", "Burn less", "--set", "burnShare=49%", "--as", 4, fails=ChainError)
+    before = read("gov", "list")
+    refused = run("gov", "propose", "Burn less", "--set", "burnShare=49%", "--as", 4, fails=ChainError)
     assert "OutOfBounds" in str(refused.exception)
     assert "OUT OF BOUNDS" in refused.stdout
     target = "0x00000000000000000000000000000000000000aA"
-    short = run("propose", "Pay", "--pay", f"{target}=10", "--as", 4, fails=ChainError)
+    short = run("gov", "propose", "Pay", "--pay", f"{target}=10", "--as", 4, fails=ChainError)
     assert "TreasuryShort" in str(short.exception)
     for words in (
         ("propose", "Nothing"),
@@ -118,18 +85,19 @@ def test_what_cannot_work_is_refused_before_anything_is_signed(
         ("show", 99),
         ("queue", "next"),
     ):
-        run(*words, fails=UserError)
-    assert read("list") == before
+        run("gov", *words, fails=UserError)
+    assert read("gov", "list") == before
 
 
 def test_the_guardian_pauses_and_the_treasury_pays(
     run: Run, read: Callable[..., Any], chain: Chain, devnet: Devnet
 ) -> None:
-    read("delegate", "--wrap", 30_000_000, "--as", 5)
+    read("gov", "delegate", "--wrap", 30_000_000, "--as", 5)
     chain.transfer(_treasury(devnet), devnet.accounts[6], 50 * 10**18)
     chain.advance(1)
     guardian, grantee = devnet.accounts[7].address, devnet.accounts[8].address
     made = read(
+        "gov",
         "propose",
         "A guardian and a grant",
         "--guardian",
@@ -140,23 +108,23 @@ def test_the_guardian_pauses_and_the_treasury_pays(
         5,
     )
     assert f"make {guardian} the guardian, who may pause new intake" in made["effects"]
-    number = len(read("list"))
+    number = len(read("gov", "list"))
     chain.advance(DAY + 1)
-    read("vote", number, "for", "--as", 5)
+    read("gov", "vote", number, "for", "--as", 5)
     chain.advance(5 * DAY)
-    chain.advance(read("queue", number)["executable"] - chain.now())
-    read("execute", number)
-    assert read("treasury")["promised"] == str(40 * 10**18)
+    chain.advance(read("gov", "queue", number)["executable"] - chain.now())
+    read("gov", "execute", number)
+    assert read("gov", "treasury")["promised"] == str(40 * 10**18)
     chain.advance(5 * DAY)
-    assert int(read("release", 1)["amount"]) >= 20 * 10**18
-    assert "promised to grants" in run("treasury").stdout
+    assert int(read("gov", "release", 1)["amount"]) >= 20 * 10**18
+    assert "promised to grants" in run("gov", "treasury").stdout
 
-    run("pause", 3, fails=ChainError)
-    until = read("pause", 3, "--as", 7)["until"]
-    assert read("parameters")["intakePausedUntil"] == until
-    assert "paused new intake until" in run("parameters").stdout
-    run("pause", 3, "--as", 7, fails=ChainError)
-    assert "newest version" in run("directory").stdout
+    run("gov", "pause", 3, fails=ChainError)
+    until = read("gov", "pause", 3, "--as", 7)["until"]
+    assert read("gov", "parameters")["intakePausedUntil"] == until
+    assert "paused new intake until" in run("gov", "parameters").stdout
+    run("gov", "pause", 3, "--as", 7, fails=ChainError)
+    assert "newest version" in run("gov", "directory").stdout
 
 
 def _treasury(devnet: Devnet) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from openledger.contracts import Contracts, Devnet, deploy
 from openledger.errors import ChainError, UserError
-from openledger.registry import Assets, Ledger, Licences, cid_of, digest_of, flow_income, split_income
+from openledger.registry import Assets, Income, Ledger, Licences, cid_of, digest_of, flow_income, split_income
 
 OPEN = 10**18
 TERMS = digest_of(cid_of(b"Use it, name us."))
@@ -28,6 +28,11 @@ def contracts(devnet: Devnet) -> Contracts:
 @pytest.fixture
 def assets(contracts: Contracts) -> Assets:
     return Assets(contracts)
+
+
+@pytest.fixture
+def income(contracts: Contracts) -> Income:
+    return Income(contracts)
 
 
 @pytest.fixture
@@ -53,24 +58,24 @@ def test_a_tombstone_binds_only_tickets_after_the_lag(
 
 
 def test_income_reaches_every_owner_of_a_lineage(
-    assets: Assets, licences: Licences, contracts: Contracts, devnet: Devnet
+    assets: Assets, income: Income, contracts: Contracts, devnet: Devnet
 ) -> None:
     ann, ben, cat, payer = devnet.accounts[2:6]
     datanet = assets.register_datanet(ann, cid_of(b"d"), royalty_bps=1_234)
     model = assets.register_model(ben, cid_of(b"m"), parents=[datanet], royalty_bps=7_000)
     adapter = assets.register_adapter(cat, cid_of(b"a"), parents=[model, datanet], royalty_bps=0)
     amount = 10**18 + 7
-    licences.pay(payer, adapter, amount)
-    assert licences.income(adapter) == amount
+    income.pay(payer, adapter, amount)
+    assert income.due(adapter) == amount
     to_owner, parts = split_income(amount, [7_000, 1_234])
-    assert licences.split(adapter, amount) == (to_owner, dict(zip((model, datanet), parts, strict=True)))
+    assert income.split(adapter, amount) == (to_owner, dict(zip((model, datanet), parts, strict=True)))
     expected = flow_income(
         adapter, amount, {adapter: [model, datanet], model: [datanet]}, {model: 7_000, datanet: 1_234}
     )
     assert sum(expected.values()) == amount
     ledger = Ledger(contracts)
     before = {owner.address: ledger.balance(owner.address) for owner in (ann, ben, cat)}
-    paid = licences.distribute(payer, adapter)
+    paid = income.distribute(payer, adapter)
     assert paid == {
         ann.address: expected[datanet],
         ben.address: expected[model],
@@ -78,29 +83,29 @@ def test_income_reaches_every_owner_of_a_lineage(
     }
     for owner in (ann, ben, cat):
         assert ledger.balance(owner.address) - before[owner.address] == paid[owner.address]
-    assert [licences.income(asset) for asset in (adapter, model, datanet)] == [0, 0, 0]
-    history = licences.income_history(model)
+    assert [income.due(asset) for asset in (adapter, model, datanet)] == [0, 0, 0]
+    history = income.history(model)
     assert [line.kind for line in history] == ["royalty", "royalty", "owner"]
     assert (history[0].amount, history[0].other) == (parts[0], adapter)
     assert (history[1].other, history[2].other) == (datanet, ben.address)
     assert sum(line.amount for line in history) == 0
 
 
-def test_one_level_at_a_time(assets: Assets, licences: Licences, devnet: Devnet) -> None:
+def test_one_level_at_a_time(assets: Assets, income: Income, devnet: Devnet) -> None:
     ann, ben = devnet.accounts[2:4]
     datanet = assets.register_datanet(ann, cid_of(b"d"), royalty_bps=5_000)
     model = assets.register_model(ben, cid_of(b"m"), parents=[datanet])
-    licences.pay(ben, model, 100)
-    assert licences.distribute(ann, model, lineage=False) == {ben.address: 50}
-    assert licences.income(datanet) == 50
+    income.pay(ben, model, 100)
+    assert income.distribute(ann, model, lineage=False) == {ben.address: 50}
+    assert income.due(datanet) == 50
     with pytest.raises(ChainError, match="NoIncome"):
-        licences.pay(ann, datanet, 0)
+        income.pay(ann, datanet, 0)
     with pytest.raises(ChainError, match="UnknownAsset"):
-        licences.pay(ann, 4040, 1)
+        income.pay(ann, 4040, 1)
 
 
 def test_a_lease_is_bought_with_one_signature_and_renewed(
-    assets: Assets, licences: Licences, contracts: Contracts, devnet: Devnet
+    assets: Assets, licences: Licences, income: Income, contracts: Contracts, devnet: Devnet
 ) -> None:
     owner, buyer, relayer = devnet.accounts[2], devnet.accounts[6], devnet.accounts[7]
     asset = assets.register_datanet(owner, cid_of(b"lease"))
@@ -117,7 +122,7 @@ def test_a_lease_is_bought_with_one_signature_and_renewed(
     assert held.in_force(held.expires_at - 1)
     assert not held.in_force(held.expires_at)
     cut = 2 * OPEN * 500 // 10_000
-    assert licences.income(asset) == 2 * OPEN - cut
+    assert income.due(asset) == 2 * OPEN - cut
 
     Ledger(contracts, buyer).wrap(2 * OPEN)
     consent = licences.consent(buyer, offer, relayer.address, 2 * OPEN)
@@ -140,7 +145,7 @@ def test_a_lease_is_bought_with_one_signature_and_renewed(
 
 
 def test_a_key_is_granted_or_the_money_goes_back(
-    assets: Assets, licences: Licences, contracts: Contracts, devnet: Devnet
+    assets: Assets, licences: Licences, income: Income, contracts: Contracts, devnet: Devnet
 ) -> None:
     owner, buyer = devnet.accounts[2], devnet.accounts[8]
     asset = assets.register_datanet(owner, cid_of(b"private"))
@@ -148,7 +153,7 @@ def test_a_key_is_granted_or_the_money_goes_back(
     granted, waiting = licences.buy(buyer, offer), licences.buy(buyer, offer)
     assert licences.get(granted).held == OPEN
     assert not licences.is_licensed(asset, buyer.address)
-    assert licences.income(asset) == 0
+    assert income.due(asset) == 0
     with pytest.raises(UserError, match="1 to 1024 bytes"):
         licences.grant_key(owner, granted, bytes(1025))
     licences.grant_key(owner, granted, b"wrapped")

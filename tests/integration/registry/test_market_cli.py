@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import Result
 
-from openledger.cli import app
 from openledger.contracts import Devnet
-from openledger.errors import ChainError, OpenLedgerError, UserError
+from openledger.errors import ChainError, UserError
 from openledger.registry import Connection, cid_of
-from openledger.settings import get_settings
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    with Devnet.start(tmp_path_factory.mktemp("home")) as devnet:
-        yield devnet
-
-
-@pytest.fixture
-def run(devnet: Devnet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
-    monkeypatch.setenv("OPENLEDGER_HOME", str(devnet.home.parent))
-    monkeypatch.chdir(tmp_path)
-    get_settings.cache_clear()
-    runner = CliRunner()
-
-    def run(*words: object, exits: int = 0, fails: type[OpenLedgerError] | None = None) -> Result:
-        result = runner.invoke(app, [*map(str, words)])
-        if fails is None:
-            assert result.exit_code == exits, (result.output, result.exception)
-        else:
-            assert isinstance(result.exception, fails), (result.output, result.exception)
-        return result
-
-    yield run
-    get_settings.cache_clear()
-
-
-@pytest.fixture
-def read(run: Run) -> Callable[..., Any]:
-    return lambda *words: json.loads(run(*words, "--json").stdout)
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_who_paid_is_known(
 ) -> None:
     payer = Ledger(contracts, devnet.accounts[4])
     payer.wrap(5 * OPEN)
-    escrow = payer.escrow_of(agent_id)
+    escrow = payer.payments.escrow_of(agent_id)
     payer.send(contracts.token.functions.transfer(escrow, 2 * OPEN))
     payer.send(contracts.token.functions.transfer(escrow, OPEN))
     assert reputation.paid(agent_id) == {payer.address: 3 * OPEN}

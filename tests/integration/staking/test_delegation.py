@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import Result
 
-from openledger.cli import app
 from openledger.contracts import Devnet
-from openledger.errors import ChainError, OpenLedgerError, UserError
+from openledger.errors import ChainError, UserError
 from openledger.registry import Connection, Ledger
-from openledger.settings import Settings, get_settings
+from openledger.settings import Settings
 from openledger.staking import (
     add_reward,
     cancel_delegation,
@@ -33,35 +29,10 @@ OPEN = 10**18
 Run = Callable[..., Result]
 
 
-@pytest.fixture(scope="module")
-def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    with Devnet.start(tmp_path_factory.mktemp("home")) as devnet:
-        yield devnet
-
-
 @pytest.fixture
 def connection(devnet: Devnet) -> Iterator[Connection]:
     with Connection.open(Settings(home=devnet.home.parent)) as opened:
         yield opened
-
-
-@pytest.fixture
-def run(devnet: Devnet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
-    monkeypatch.setenv("OPENLEDGER_HOME", str(devnet.home.parent))
-    monkeypatch.chdir(tmp_path)
-    get_settings.cache_clear()
-    runner = CliRunner()
-
-    def run(*words: object, fails: type[OpenLedgerError] | None = None) -> Result:
-        result = runner.invoke(app, ["delegate", *map(str, words)])
-        if fails is None:
-            assert result.exit_code == 0, (result.output, result.exception)
-        else:
-            assert isinstance(result.exception, fails), (result.output, result.exception)
-        return result
-
-    yield run
-    get_settings.cache_clear()
 
 
 def _ledger(connection: Connection, number: int) -> Ledger:
@@ -163,40 +134,37 @@ def test_an_unknown_agent_is_the_users_error(connection: Connection) -> None:
     assert error.value.code == "user.agent.unknown"
 
 
-def test_the_commands(connection: Connection, run: Run) -> None:
+def test_the_commands(connection: Connection, run: Run, read: Callable[..., Any]) -> None:
     agent_id = _agent(connection, 5)
     ann = ("--as", 6)
 
-    def read(*words: object) -> Any:
-        return json.loads(run(*words, "--json").stdout)
-
-    dry = run("add", agent_id, "12.5", *ann, "--dry-run").stdout
+    dry = run("delegate", "add", agent_id, "12.5", *ann, "--dry-run").stdout
     assert "Puts 12.5 OPEN behind agent" in dry
     assert "nothing was signed or sent" in dry
-    assert read("show", agent_id, *ann)["pending"] == "0"
-    active = read("add", agent_id, "12.5", *ann)["activeAt"]
-    assert read("cancel", agent_id, *ann)["paid"] == str(125 * 10**17)
-    assert read("add", agent_id, "12.5", *ann)["activeAt"] == active
+    assert read("delegate", "show", agent_id, *ann)["pending"] == "0"
+    active = read("delegate", "add", agent_id, "12.5", *ann)["activeAt"]
+    assert read("delegate", "cancel", agent_id, *ann)["paid"] == str(125 * 10**17)
+    assert read("delegate", "add", agent_id, "12.5", *ann)["activeAt"] == active
     connection.chain.advance(active - connection.ledger.now() + 1)
-    at = read("commission", agent_id, 1000, "--as", 5)["effectiveAt"]
+    at = read("delegate", "commission", agent_id, 1000, "--as", 5)["effectiveAt"]
     connection.chain.advance(at - connection.ledger.now() + 1)
-    shared = read("reward", agent_id, "10", *ann)
+    shared = read("delegate", "reward", agent_id, "10", *ann)
     assert (shared["toDelegators"], shared["toOperator"]) == (str(9 * OPEN), str(OPEN))
-    shown = read("show", agent_id, *ann)
+    shown = read("delegate", "show", agent_id, *ann)
     assert (shown["active"], shown["commission"], shown["income"]) == (str(215 * 10**17), 1000, str(OPEN))
-    assert "10 %" in run("show", agent_id, *ann).stdout
-    assert read("income", agent_id, "--as", 5)["paid"] == str(OPEN)
-    ready = read("exit", agent_id, "1.5", *ann)["readyAt"]
-    run("exit", agent_id, *ann)
-    assert "asked back" in run("show", agent_id, *ann).stdout
-    assert len(read("show", agent_id, *ann)["exits"]) == 2
-    run("withdraw", agent_id, *ann, fails=ChainError)
+    assert "10 %" in run("delegate", "show", agent_id, *ann).stdout
+    assert read("delegate", "income", agent_id, "--as", 5)["paid"] == str(OPEN)
+    ready = read("delegate", "exit", agent_id, "1.5", *ann)["readyAt"]
+    run("delegate", "exit", agent_id, *ann)
+    assert "asked back" in run("delegate", "show", agent_id, *ann).stdout
+    assert len(read("delegate", "show", agent_id, *ann)["exits"]) == 2
+    run("delegate", "withdraw", agent_id, *ann, fails=ChainError)
     connection.chain.advance(ready - connection.ledger.now() + 60)
-    paid = int(read("withdraw", agent_id, *ann)["paid"])
+    paid = int(read("delegate", "withdraw", agent_id, *ann)["paid"])
     assert 0 <= 215 * 10**17 - paid <= 10
-    run("exit", agent_id, *ann, fails=UserError)
-    run("add", agent_id, "0", *ann, fails=UserError)
-    run("add", agent_id, "0.0001", *ann, fails=ChainError)
-    run("add", 4040, "1", *ann, fails=UserError)
-    run("show", agent_id, "--operator", "nobody", fails=UserError)
-    run("withdraw", agent_id, "--operator", "0x" + "11" * 20, *ann, fails=ChainError)
+    run("delegate", "exit", agent_id, *ann, fails=UserError)
+    run("delegate", "add", agent_id, "0", *ann, fails=UserError)
+    run("delegate", "add", agent_id, "0.0001", *ann, fails=ChainError)
+    run("delegate", "add", 4040, "1", *ann, fails=UserError)
+    run("delegate", "show", agent_id, "--operator", "nobody", fails=UserError)
+    run("delegate", "withdraw", agent_id, "--operator", "0x" + "11" * 20, *ann, fails=ChainError)

@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from click.testing import Result
 from eth_account import Account
-from typer.testing import CliRunner
+from typer.testing import Result
 
-from openledger.cli import app
-from openledger.contracts import Devnet
-from openledger.errors import ChainError, OpenLedgerError, UserError
+from openledger.errors import ChainError, UserError
 from openledger.registry import AssetRef, Batch, BatchEntry, Connection, Manifest, Payout, Split, cid_of
-from openledger.settings import get_settings
 
 OPEN = 10**18
 Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("home")
-    with Devnet.start(path):
-        yield path
-
-
-@pytest.fixture
-def run(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
-    monkeypatch.setenv("OPENLEDGER_HOME", str(home))
-    monkeypatch.chdir(tmp_path)
-    get_settings.cache_clear()
-    runner = CliRunner()
-
-    def run(*words: object, fails: type[OpenLedgerError] | None = None) -> Result:
-        result = runner.invoke(app, list(map(str, words)))
-        if fails is None:
-            assert result.exit_code == 0, (result.output, result.exception)
-        else:
-            assert isinstance(result.exception, fails), (result.output, result.exception)
-        return result
-
-    yield run
-    get_settings.cache_clear()
-
-
-@pytest.fixture
-def read(run: Run) -> Callable[..., Any]:
-    return lambda *words: json.loads(run(*words, "--json").stdout)
 
 
 @pytest.fixture
@@ -120,8 +83,8 @@ def test_anyone_pays_an_account_what_batches_owe_it(
         ledger = connection.as_(owner)
         ledger.wrap(OPEN)
         token = connection.contracts.token.functions
-        ledger.send(token.transfer(ledger.escrow_of(agent_id), OPEN))
-        net = ledger.net(agent_id, epoch, OPEN)
+        ledger.send(token.transfer(ledger.payments.escrow_of(agent_id), OPEN))
+        net = ledger.settlement.net(agent_id, epoch, OPEN)
         payouts = [Payout(payee, net - 10**15), Payout(small, 10**15)]
         batch = Batch(agent_id, 0, [BatchEntry(bytes(32), cid_of(b"record"), OPEN)], payouts)
         connection.store.put_blocks(batch.encoded.blocks)

@@ -29,6 +29,8 @@ def _error(signature: str, types: list[str], values: list[object]) -> bytes:
     ("data", "text"),
     [
         (_error("UnknownAsset(uint256)", ["uint256"], [7]), "UnknownAsset(assetId=7)"),
+        # of two contracts that name its field differently
+        (_error("TooEarly(uint256)", ["uint256"], [7]), "TooEarly(7)"),
         (_error("Error(string)", ["string"], ["no"]), "no"),
         (_error("Panic(uint256)", ["uint256"], [0x11]), "Panic(arithmetic overflow)"),
         (_error("Panic(uint256)", ["uint256"], [0x99]), "Panic(0x99)"),

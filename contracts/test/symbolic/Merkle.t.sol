@@ -3,9 +3,8 @@ pragma solidity ^0.8.28;
 
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
 
-/// @dev Proved for every input by Halmos (scripts/halmos), where keccak256 has no collisions. The share maths is not here:
-/// its quotients of 256-bit numbers exhaust the solvers; fuzz tests and invariants cover it.
-contract BindingsSymbolic {
+/// @dev Proved for every input by Halmos (scripts/halmos), where keccak256 has no collisions.
+contract MerkleSymbolic {
     /// @notice In a tree of four, whatever its leaves and siblings: nothing verifies at two positions.
     function check_aLeafVerifiesAtOnePosition(
         bytes32[4] calldata leaves,
@@ -37,15 +36,6 @@ contract BindingsSymbolic {
         proof[0] = sibling;
         assert(!this.verify(root, 4, index, leaf, proof));
         assert(!this.verify(root, 1, index, leaf, proof));
-    }
-
-    /// @notice One vote commitment stands for one chain, contract, dispute, round, juror, vote and salt.
-    /// @dev The formula of docs/contracts.md; that the contract follows it is what test/DisputesJury.t.sol sees.
-    function check_aVoteCommitmentIsBound(bytes32[8] calldata a, bytes32[8] calldata b) public pure {
-        if (keccak256(abi.encode(a)) != keccak256(abi.encode(b))) return;
-        for (uint256 i; i < 8; ++i) {
-            assert(a[i] == b[i]);
-        }
     }
 
     function verify(bytes32 root, uint256 count, uint256 index, bytes32 leaf, bytes32[] calldata proof)

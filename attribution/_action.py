@@ -1,0 +1,50 @@
+"""One action divided: the shares of its outputs and what its fee pays. What operators compute, and jurors again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._index import SpanIndex
+from ._shares import Shares, shares
+from ._split import Accounts, ModelUse, Payout, split
+
+if TYPE_CHECKING:
+    from ..registry import Split
+
+__all__ = ["divide_action", "scores_of", "shares_of"]
+
+
+def shares_of(index: SpanIndex, outputs: Sequence[Sequence[int]]) -> Shares:
+    """The shares of an action's model outputs, in call order, as one."""
+    return Shares.joined(
+        [shares(tokens, index.find(tokens), costs=index.costs(tokens)) for tokens in outputs]
+    )
+
+
+def divide_action(
+    index: SpanIndex,
+    outputs: Sequence[Sequence[int]],
+    uses: Sequence[ModelUse],
+    fee: int,
+    split_bps: Split,
+    accounts: Accounts,
+    *,
+    protocol_bps: int,
+    audit_bps: int,
+) -> tuple[Shares, list[Payout]]:
+    """The shares of an action and the payouts of its ``fee`` (wei), cut included; see :func:`split`.
+
+    A pure function of its arguments, in integers: everybody who has them gets the same.
+    """
+    joined = shares_of(index, outputs)
+    payouts = split(fee, split_bps, uses, joined, accounts, protocol_bps=protocol_bps, audit_bps=audit_bps)
+    return joined, payouts
+
+
+def scores_of(joined: Shares, payouts: Sequence[Payout]) -> dict[str, Any]:
+    """What a record's content says about its payouts, as dag-cbor values."""
+    return {
+        "shares": joined.to_block(),
+        "payouts": [[p.account, str(p.amount), p.reason, p.asset_id] for p in payouts],
+    }

@@ -202,11 +202,14 @@ contract DisputesAppealTest is Case {
         uint256 id = _drawn(3);
         _ruleSplit(id, 5, TRUTH, 0, 0);
         uint256 before = token.balanceOf(appellant);
+        uint256 bond = disputes.appealBond(id);
         _appeal(id, appellant);
         _draw(id);
         _ruleSplit(id, 5, CLAIMED, 0, 0); // five of eleven
         assertEq(uint8(disputes.dispute(id).state), uint8(State.Open));
         _draw(id);
+        vm.expectEmit(address(disputes));
+        emit IDisputeEvents.AppealClosed(id, 1, appellant, bond);
         _ruleSplit(id, 0, 0, 0, 0);
         Dispute memory d = disputes.dispute(id);
         assertEq(uint8(d.state), uint8(State.Convicted));

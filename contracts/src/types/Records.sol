@@ -73,7 +73,8 @@ struct BatchHeader {
     uint64 anchoredAt;
 }
 
-/// @notice One step of an action. kind: 0 model call, 1 tool, 2 retrieval, 3 sub-action.
+/// @notice One step of an action. kind: 0 model call, 1 tool, 2 retrieval, 3 sub-action,
+/// 4 training run (`generationRoot` is then the digest of the adapter that came out).
 struct StepLeaf {
     uint16 index;
     uint8 kind;

@@ -126,14 +126,16 @@ def _before_jury(
         small = "" if replay.gross else " The deviation is small: one leaf alone will not convict."
     elif anyway is not None:
         step, token = anyway
-    elif report.header is not None and dispute_shares(
-        connection, ledger, report.header, as_json=as_json, dry_run=dry_run
-    ):
-        return
     else:
+        found = "what its batch pays was not checked: it is not anchored"
+        if report.header is not None:
+            told = dispute_shares(connection, ledger, report.header, as_json=as_json, dry_run=dry_run)
+            if told is None:
+                return
+            found = told
         raise ChallengeError(
             "there is nothing to challenge",
-            why=f"the record is {report.verdict}",
+            why=f"the record is {report.verdict}, and {found}",
             fix="add --anyway to challenge all the same; on an honest record you lose the bond",
         )
     evidence = build_evidence(cid, step, token, store=connection.store, ledger=ledger)

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from ..contracts import reviewed, show_open
-from ..errors import ChallengeError
+from ..errors import ChallengeError, ContentError
 from ..registry.commands import AgentId, As, DryRun, Json, acting, console
 
 if TYPE_CHECKING:
@@ -80,14 +80,20 @@ def recomputed(connection: Connection, ledger: Ledger, header: BatchHeader) -> P
 
 def dispute_shares(
     connection: Connection, ledger: Ledger, header: BatchHeader, *, as_json: bool, dry_run: bool
-) -> bool:
-    """Bring a batch's payouts before a jury if they are not what its records make; whether they were not."""
+) -> str | None:
+    """Bring a batch's payouts before a jury if they are not what its records make; else say why there is nothing to
+    bring. What cannot be recomputed is not called right."""
     from ._devnet_jury import hold_jury
     from ._examine import examiners_for
     from ._questions import challenge_shares
 
-    if header.payout_count == 0 or not recomputed(connection, ledger, header).differ_from(header):
-        return False
+    if header.payout_count == 0:
+        return "its batch pays nothing"
+    try:
+        if not recomputed(connection, ledger, header).differ_from(header):
+            return "its batch pays what its records make"
+    except (ChallengeError, ContentError) as error:
+        return f"what its batch pays could not be checked ({error})"
     says = (
         f"The payouts of the batch from nonce {header.first_nonce} are not what rule and manifest make of its records. "
         "Brings them before a jury; nothing of the batch can be claimed meanwhile. The bond is lost if the jury acquits."
@@ -95,11 +101,11 @@ def dispute_shares(
     with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
         opened = challenge_shares(header, ledger)
     if dry_run:
-        return True
+        return None
     fields: dict[str, Any] = {"fault": "WrongShares", "dispute": opened.id}
     if connection.devnet is None:
         review.done(f"dispute {opened.id}: jurors vote with `openledger vote {opened.id}`", **fields)
-        return True
+        return None
     with console.status("the devnet's jurors recompute and vote"):
         outcome = hold_jury(opened, connection, _no_engine, examiners_for(connection))
     after = f"; pay what it found: `openledger payouts {header.agent_id} {header.first_nonce} --claim`"
@@ -110,7 +116,7 @@ def dispute_shares(
         state=outcome.state,
         slashed=str(outcome.slashed),
     )
-    return True
+    return None
 
 
 def _no_engine(base: object) -> Any:

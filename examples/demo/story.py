@@ -209,7 +209,12 @@ class Books:
 def _balances(connection: Connection, people: People) -> dict[str, int]:
     ledger, contracts = connection.ledger, connection.contracts
     held = {name: ledger.balance(address) for address, name in people.named().items()}
-    places = {"stake vault": contracts.vault, "reward pool": contracts.pool, "disputes": contracts.disputes}
+    places = {
+        "stake vault": contracts.vault,
+        "delegations": contracts.delegations,
+        "reward pool": contracts.pool,
+        "disputes": contracts.disputes,
+    }
     held |= {name: ledger.balance(str(contract.address)) for name, contract in places.items()}
     agents = [int(event["agentId"]) for event in ledger.events(contracts.agents.events.Registered)]
     held["escrows"] = sum(ledger.balance(ledger.payments.escrow_of(agent_id)) for agent_id in agents)

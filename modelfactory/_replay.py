@@ -48,9 +48,13 @@ def retrain(step: TrainingStep, base: Path, datanets: Sequence[Datanet], draw: i
         raise UserError(f"a run over {len(datanets)} datanets is not known here", fix="upgrade openledger")
     try:
         recipe, seed = AdapterRecipe(**step.recipe["recipe"]), int(step.recipe["seed"])
+        if recipe.steps < 1:
+            raise ValueError(f"{recipe.steps} steps")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            "the run's recipe is not known here", why=repr(error), fix="upgrade openledger"
+            "the run's recipe cannot be repeated here",
+            why=repr(error),
+            fix="upgrade openledger; a juror who is sure that nobody can repeat it votes --unavailable",
         ) from None
     steps = None if draw is None else 1 + draw % recipe.steps
     with tempfile.TemporaryDirectory() as scratch:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ._attribute import SpanAttributor, explain_action
     from ._batcher import Batcher
     from ._client import Client
-    from ._deploy import Registered, Service, deploy_agent, register_agent
+    from ._deploy import Lineage, Registered, Service, deploy_agent, register_agent
     from ._local import LocalRun, run
     from ._operator import Attributor, Credit, Job, Operator, Runner
     from ._worker import LocalRunner, RayRunner, run_job
@@ -25,6 +25,7 @@ __all__ = [
     "Client",
     "Credit",
     "Job",
+    "Lineage",
     "LocalRun",
     "LocalRunner",
     "Observe",
@@ -51,6 +52,7 @@ __all__ = [
 _LAZY = {
     "SpanAttributor": "_attribute",
     "explain_action": "_attribute",
+    "Lineage": "_deploy",
     "Registered": "_deploy",
     "Service": "_deploy",
     "deploy_agent": "_deploy",

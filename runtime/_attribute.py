@@ -28,8 +28,8 @@ from ._operator import Credit
 
 __all__ = ["SpanAttributor", "explain_action"]
 
-Lineage = Callable[[ModelCallStep], ModelUse]
-"""A model call → the model used, its owner and the royalties above it."""
+UsesOf = Callable[[Sequence[ModelCallStep]], list[ModelUse]]
+"""An action's model calls → for each the model used, its owner and the royalties above it."""
 
 
 class SpanAttributor:
@@ -46,7 +46,7 @@ class SpanAttributor:
         self,
         index: SpanIndex,
         shares_of_fee: Split,
-        lineage: Lineage,
+        lineage: UsesOf,
         *,
         treasury: str,
         operator: str,
@@ -68,7 +68,7 @@ class SpanAttributor:
         joined, payouts = divide_action(
             self.index,
             [step.output_tokens for step in calls],
-            [self._lineage(step) for step in calls],
+            self._lineage(calls),
             fee,
             self._split,
             self._accounts,

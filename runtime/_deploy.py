@@ -17,6 +17,7 @@ from ..contracts import Signer
 from ..errors import UserError
 from ..openlora import AdapterRef, Generator
 from ..registry import (
+    Asset,
     AssetRef,
     Assets,
     Connection,
@@ -31,7 +32,7 @@ from ._outbox import Outbox
 from ._phases import Observe, ignore
 from ._worker import RayRunner
 
-__all__ = ["Registered", "Service", "deploy_agent", "register_agent"]
+__all__ = ["Lineage", "Registered", "Service", "deploy_agent", "register_agent"]
 
 
 @dataclass(frozen=True)
@@ -194,16 +195,30 @@ def deploy_agent(
 
 
 class Lineage:
-    """The model of a call, its owner, and the royalties above it, as registered; believed for ``ttl`` seconds."""
+    """The models of an action's calls, their owners, and the royalties above them, as registered; believed for ``ttl``
+    seconds.
+
+    One owner an asset for all of an action: the record names it, and jurors take it from there.
+    """
 
     def __init__(self, assets: Assets, ttl: float = 60.0) -> None:
         self._assets, self._ttl = assets, ttl
-        self._known: dict[int, tuple[float, str, tuple[Royalty, ...]]] = {}
+        self._known: dict[int, tuple[float, list[Asset]]] = {}
 
-    def __call__(self, step: ModelCallStep) -> ModelUse:
+    def __call__(self, steps: Sequence[ModelCallStep]) -> list[ModelUse]:
+        owners: dict[int, str] = {}
+        return [self._use(step, owners) for step in steps]
+
+    def _use(self, step: ModelCallStep, owners: dict[int, str]) -> ModelUse:
         known = self._known.get(step.asset_id)
         if known is None or time.monotonic() - known[0] > self._ttl:
-            model, *above = self._assets.lineage(step.asset_id)
-            royalties = tuple(Royalty(a.asset_id, a.owner, a.royalty_bps) for a in above if a.royalty_bps)
-            known = self._known[step.asset_id] = (time.monotonic(), model.owner, royalties)
-        return ModelUse(step.asset_id, known[1], len(step.output_tokens), known[2])
+            known = self._known[step.asset_id] = (time.monotonic(), self._assets.lineage(step.asset_id))
+        for asset in known[1]:
+            owners.setdefault(asset.asset_id, asset.owner)
+        model, *above = known[1]
+        royalties = tuple(
+            Royalty(asset.asset_id, owners[asset.asset_id], asset.royalty_bps)
+            for asset in above
+            if asset.royalty_bps
+        )
+        return ModelUse(model.asset_id, owners[model.asset_id], len(step.output_tokens), royalties)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,8 +201,8 @@ def _no_bar(_: str) -> None:
     return None
 
 
-def _own_models(step: ModelCallStep) -> ModelUse:
-    return ModelUse(step.asset_id, "model owner", len(step.output_tokens))
+def _own_models(steps: Sequence[ModelCallStep]) -> list[ModelUse]:
+    return [ModelUse(step.asset_id, "model owner", len(step.output_tokens)) for step in steps]
 
 
 def _adapter_path(spec: int | str, cache: Path, base: Path, bar: modelfactory.Progress | None) -> Path:

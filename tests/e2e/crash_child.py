@@ -61,7 +61,7 @@ def main() -> None:
                 [ref.cid for ref in registered.manifest.datanets], connection.store, base, Path(cache)
             ),
             registered.manifest.split,
-            lambda step: None,  # type: ignore[arg-type, return-value]
+            lambda steps: [],
             treasury=str(connection.contracts.treasury.address),
             operator=registered.owner,
         )

@@ -13,7 +13,17 @@ from openledger import datanets, modelfactory
 from openledger.errors import ChainError, ChallengeError, UserError
 from openledger.modelfactory import AdapterRecipe, retrain, training_step
 from openledger.openlora import fetch_base
-from openledger.registry import AssetRef, ContributionState, TrainingStep, cid_of, digest_of, encode
+from openledger.registry import (
+    AssetRef,
+    ContributionState,
+    ModelCallStep,
+    Sampling,
+    TrainingStep,
+    cid_of,
+    digest_of,
+    encode,
+)
+from openledger.runtime import Lineage
 from openledger.settings import Settings
 from openledger.staking import (
     Challenge,
@@ -186,3 +196,32 @@ def test_a_rejection_is_appealed_before_a_jury_and_overturned(court: Court) -> N
     assert connection.curation.curator_record(owner.address).overturned == 1
     assert ann.balance(ann.address) == before - 5 * JUROR_FEE, "bonds are back, the jury was paid"
     assert OPEN > 5 * JUROR_FEE
+
+
+def test_an_action_names_one_owner_an_asset_even_if_it_is_sold_meanwhile(court: Court) -> None:
+    connection, seller, buyer = court.connection, court.account(4), court.account(5)
+    assets = connection.assets
+    base = assets.register_model(seller.signer, cid_of(b"a base"), royalty_bps=1000)
+    tunes = [assets.register_adapter(seller.signer, cid_of(bytes([n])), parents=[base]) for n in range(2)]
+    begun = court.chain.now()
+    lineage = Lineage(assets)
+    first, second = (_call_of(tune) for tune in tunes)
+    lineage([first])
+    registry = connection.contracts.assets.functions
+    seller.send(registry.transferFrom(seller.address, buyer.address, base))
+    # the first adapter's lineage is remembered from before the sale, the second's is read after it
+    uses = lineage([first, second])
+    assert {royalty.account for use in uses for royalty in use.ancestors} == {seller.address}
+    court.chain.advance(10)
+    now = court.chain.now()
+    assert assets.owners_between(base, begun, now) == {seller.address, buyer.address}
+    assert assets.owners_between(base, now, now) == {buyer.address}
+    assert assets.owners_between(tunes[0], begun, now) == {seller.address}
+
+
+def _call_of(asset_id: int) -> ModelCallStep:
+    sampling = Sampling(0.0, 1.0, 0, 1)
+    made = cid_of(bytes([1]))
+    return ModelCallStep(
+        asset_id, made, 1, made, [1], [2], [0], sampling, bytes(32), "fixed", "length", "answer"
+    )

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import { Answer } from "../libraries/Answer.sol";
 import { Ruling } from "../libraries/Ruling.sol";
-import { Dispute, DisputeTerms, Fault, Median, OpenedLeaf, Question, Vote } from "../types/DisputeTypes.sol";
+import { Dispute, DisputeTerms, Median, OpenedLeaf, Vote } from "../types/DisputeTypes.sol";
 import { JuryBase } from "./JuryBase.sol";
 
 /// @title What votes come to: a median for each leaf, an answer, or that nothing could be had; and who voted well.

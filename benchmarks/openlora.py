@@ -1,8 +1,8 @@
 """Many adapters on one engine: openlora against plain vLLM (its defaults, and tuned by hand) and PEFT.
 
 The same requests, all asked at once, 16 tokens of prompt and of output; systems one after another, each in its own
-process, ``--repeats`` times in turn. On a shared machine look at tokens per CPU second. Ray Serve LLM is not among
-the peers: it serves through vLLM's API server, whose dependencies the CPU build leaves out.
+process, ``--repeats`` times in turn. On a shared machine look at tokens per CPU second. Ray Serve LLM is not
+measured yet.
 """
 
 from __future__ import annotations

@@ -94,30 +94,35 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
     function anchor(AnchorCall calldata call) external {
         uint256 agentId = call.agentId;
         AgentState a = _agents[agentId];
-        Epoch storage e = _epochs[agentId][call.epoch];
-        (address key, uint256 acceptUntil, uint256 coverageBps) = (e.recordKey, e.acceptUntil, e.coverageBps);
-        require(key != address(0) && block.timestamp <= acceptUntil, EpochNotAccepted(agentId, call.epoch));
-        require(
-            msg.sender == key || agents.isAuthorizedOrOwner(msg.sender, agentId),
-            NotAuthorized(agentId, msg.sender)
-        );
-        uint256 nonce = a.nextNonce();
-        require(call.firstNonce == nonce, NonceGap(call.firstNonce, uint64(nonce)));
-        uint256 count = call.count;
-        require(
-            count != 0 && count <= MAX_COUNT && nonce + count <= AgentStateLib.maxNonce(),
-            BadCount(call.count)
-        );
-        require((call.payoutCount == 0) == (call.sum == 0), BadPayouts(call.payoutCount, call.sum));
+        uint256 limit;
+        {
+            uint32 epoch = call.epoch;
+            Epoch storage e = _epochs[agentId][epoch];
+            (address key, uint256 acceptUntil, uint256 coverageBps) =
+                (e.recordKey, e.acceptUntil, e.coverageBps);
+            require(key != address(0) && block.timestamp <= acceptUntil, EpochNotAccepted(agentId, epoch));
+            require(
+                msg.sender == key || agents.isAuthorizedOrOwner(msg.sender, agentId),
+                NotAuthorized(agentId, msg.sender)
+            );
+            limit = a.backing() * coverageBps / BPS;
+        }
+        uint64 nonce = uint64(a.nextNonce());
+        uint64 firstNonce = call.firstNonce;
+        require(firstNonce == nonce, NonceGap(firstNonce, nonce));
+        uint32 count = call.count;
+        uint256 next = uint256(nonce) + count;
+        require(count != 0 && count <= MAX_COUNT && next <= AgentStateLib.maxNonce(), BadCount(count));
+        uint256 sum = call.sum;
+        require((call.payoutCount == 0) == (sum == 0), BadPayouts(call.payoutCount, sum));
 
-        uint256 fees = a.openFees() + call.sum;
-        uint256 limit = a.backing() * coverageBps / BPS;
+        uint256 fees = a.openFees() + sum;
         // an agent without stake anchors nothing, not even free actions
         require(fees <= limit && limit != 0, CoverageExceeded(fees, limit));
         _requireFunded(agentId, fees);
 
         // fees fit: they are at most a quarter of the backing
-        _agents[agentId] = AgentStateLib.pack(nonce + count, a.epoch(), fees, a.backing());
+        _agents[agentId] = AgentStateLib.pack(next, a.epoch(), fees, a.backing());
         _store(call);
     }
 
@@ -245,22 +250,22 @@ contract ActionLog is IActionLog, IAgentObserver, EIP712 {
         return header.sum - header.sum * _epochs[header.agentId][header.epoch].cutBps / BPS;
     }
 
-    /// @dev A header is the call and the time, so its encoding is the call's followed by the time's.
-    function _store(AnchorCall calldata call) private {
-        uint64 anchoredAt = uint64(block.timestamp);
-        _headers[call.agentId][call.firstNonce] = keccak256(abi.encode(call, anchoredAt));
-        emit Anchored(
-            call.agentId,
-            call.firstNonce,
-            call.count,
-            call.recordRoot,
-            call.payoutRoot,
-            call.payoutCount,
-            call.sum,
-            call.epoch,
-            call.batchDigest,
-            anchoredAt
-        );
+    /// @dev A header is the call and the time, and all of it but the two topics is the event's data: one copy serves
+    /// the hash and the log. Every field narrower than a word has been read by {anchor}, so is in its bounds.
+    function _store(AnchorCall calldata anchored) private {
+        bytes32 topic = Anchored.selector;
+        bytes32 headerHash;
+        uint256 header;
+        assembly ("memory-safe") {
+            header := mload(0x40)
+            calldatacopy(header, anchored, 288)
+            mstore(add(header, 288), timestamp())
+            headerHash := keccak256(header, 320)
+        }
+        _headers[anchored.agentId][anchored.firstNonce] = headerHash;
+        assembly ("memory-safe") {
+            log3(add(header, 64), 256, topic, calldataload(anchored), calldataload(add(anchored, 32)))
+        }
     }
 
     /// @dev Does nothing to an epoch that is over: what a transfer closed stays closed.

@@ -6,11 +6,22 @@ Importing this pulls in neither vLLM nor Ray nor torch; they load with the first
 from __future__ import annotations
 
 from ._adapters import AdapterStore, Limits, LocalRegistry, RegistryEntry
-from ._calibrate import Calibration, calibrate
+from ._calibrate import Calibration, calibrate, honest_requests, observe
 from ._connected import fetch_base, open_adapters, pool_config, replayer_for
 from ._engine import AdapterSource, Engine, EngineStats
 from ._pool import EnginePool, PoolConfig
 from ._sampler import choose, deficit, gumbel
+from ._tolerance import (
+    GROSS_DELTA,
+    TOLERANCES,
+    Calibrated,
+    Observation,
+    Tolerance,
+    ToleranceFor,
+    Tolerances,
+    fit,
+    tolerance_for,
+)
 from ._types import (
     LENGTH,
     STOP,
@@ -26,7 +37,7 @@ from ._types import (
     Tiers,
     Timings,
 )
-from ._verify import GROSS_DELTA, TOLERANCES, Replay, Tolerance, replay, tolerance_for, vote
+from ._verify import Replay, replay, vote
 
 __all__ = [
     "GROSS_DELTA",
@@ -44,9 +55,11 @@ __all__ = [
     "Generation",
     "GenerationRequest",
     "Generator",
+    "Calibrated",
     "Calibration",
     "Limits",
     "LocalRegistry",
+    "Observation",
     "PoolConfig",
     "Queue",
     "RegistryEntry",
@@ -56,11 +69,16 @@ __all__ = [
     "Tiers",
     "Timings",
     "Tolerance",
+    "ToleranceFor",
+    "Tolerances",
     "calibrate",
     "choose",
     "deficit",
     "fetch_base",
+    "fit",
     "gumbel",
+    "honest_requests",
+    "observe",
     "open_adapters",
     "pool_config",
     "replay",

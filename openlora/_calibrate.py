@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ._tolerance import Observation
 from ._types import AdapterRef, Choice, Generation, GenerationRequest, Replayer, Sampling
 
-__all__ = ["Calibration", "Prover", "calibrate"]
+__all__ = ["Calibration", "Prover", "calibrate", "honest_requests", "observe"]
 
 
 class Prover(Protocol):
@@ -37,6 +38,41 @@ class Calibration:
     """One prefill an output."""
     choice_seconds: float
     """``choices`` replayed decisions a sampled output, all of a greedy one."""
+
+
+def honest_requests(
+    adapters: Sequence[AdapterRef | None],
+    vocab_size: int,
+    *,
+    length: int = 64,
+    batch: int = 32,
+    seed: int = 0,
+) -> Iterator[list[GenerationRequest]]:
+    """Batches without end over ``adapters`` mixed, of 1 to ``batch`` requests: prompts of 4 to 100 random token ids,
+    every other output sampled. Deterministic."""
+    draw = random.Random(seed)
+    while True:
+        size = draw.choice([1, max(1, batch // 4), batch])
+        yield [_request(draw, adapters[at % len(adapters)], at, vocab_size, length) for at in range(size)]
+
+
+def observe(
+    generation: Generation, verifier: Replayer, choices: int | None = 8, draw: random.Random | None = None
+) -> Observation:
+    """Replay ``generation``, taken to be honest: every logprob, and ``choices`` drawn decisions (``None``: all).
+
+    Raises what the verifier raises.
+    """
+    prompt, output = list(generation.prompt), list(generation.tokens)
+    scored = verifier.score(prompt, output, generation.adapter)
+    positions = list(range(len(output)))
+    if choices is not None and choices < len(output):
+        positions = sorted((draw or random.Random(0)).sample(positions, choices))
+    replayed: list[Choice] = verifier.step_choice(
+        prompt, output, positions, generation.adapter, generation.seed, generation.sampling
+    )
+    deltas = tuple(abs(a - b) for a, b in zip(generation.logprobs, scored, strict=True))
+    return Observation(generation.engine_class, deltas, max(choice.deficit for choice in replayed))
 
 
 def calibrate(

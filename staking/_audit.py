@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 
 from ..errors import ContentError
+from ..openlora import ToleranceFor, tolerance_for
 from ..registry import Batch, BatchHeader, ContentStore, Ledger, cid_from_digest
 from ._verify import ReplayerFor, Report, Verdict, verify
 
@@ -33,6 +34,7 @@ def audit(
     sample: int,
     agent_id: int | None = None,
     rng: random.Random | None = None,
+    tolerances: ToleranceFor = tolerance_for,
 ) -> list[tuple[BatchHeader, int, Report]]:
     """Verify ``sample`` actions drawn uniformly from those whose window is still open.
 
@@ -56,6 +58,8 @@ def audit(
             report.add("batch", Verdict.UNVERIFIED, str(error))
         else:
             entry = batch.entries[nonce - header.first_nonce]
-            report = verify(entry.envelope, store=store, ledger=ledger, replayer=replayer)
+            report = verify(
+                entry.envelope, store=store, ledger=ledger, replayer=replayer, tolerances=tolerances
+            )
         found.append((header, nonce, report))
     return found

@@ -12,6 +12,7 @@ from ..contracts import reviewed, show_open
 from ..errors import ChallengeError, UserError
 from ..registry import Connection, Ledger
 from ..registry.commands import As, DryRun, Json, acting, console
+from ._calibrate_cli import tolerances_at
 from ._finding import Demand, Finding
 from ._question_cli import dispute_shares
 from ._responder import Answer
@@ -111,7 +112,7 @@ def _before_jury(
     dry_run: bool,
 ) -> None:
     """Replay, and accuse the token that deviates most; ``anyway`` is what to accuse when none does."""
-    from ..openlora import replayer_for
+    from ..openlora import Tolerances, replayer_for
     from ._challenge import build_evidence, open_challenge
     from ._devnet_jury import hold_jury
     from ._verify import Verdict
@@ -119,7 +120,8 @@ def _before_jury(
 
     replayer = replayer_for(connection)
     with console.status("replaying"):
-        report = check(cid, store=connection.store, ledger=ledger, replayer=replayer)
+        known = Tolerances(tolerances_at(connection.settings))
+        report = check(cid, store=connection.store, ledger=ledger, replayer=replayer, tolerances=known)
     replay, small = report.replay, ""
     if replay is not None and report.step is not None and replay.evidence is not None:
         step, token = report.step, replay.evidence

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperGroup
 
 from ..registry import Connection
 from ..registry.commands import console
 from . import _challenge_cli as challenge_cli
 from . import _dispute_cli as dispute_cli
 from . import _question_cli as question_cli
+from ._calibrate_cli import calibrate, tolerances_at
 from ._delegate_cli import delegate
 from ._examine import Retrain
 from ._stake_cli import jury, stake
@@ -21,7 +23,7 @@ __all__ = ["add_to"]
 
 def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
     """Offer the commands; jurors repeat training runs by ``retrain``."""
-    app.command()(verify)
+    app.add_typer(verify, name="verify")
     challenge_cli.add_to(app)
     dispute_cli.add_to(app, retrain)
     question_cli.add_to(app)
@@ -32,18 +34,35 @@ def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
     app.add_typer(delegate, name="delegate")
 
 
-def verify(
+class _RecordFirst(TyperGroup):
+    """``verify CID`` beside ``verify calibrate``: what is no command is the CID of a record."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["record", *args])
+
+
+verify = typer.Typer(
+    cls=_RecordFirst, no_args_is_help=True, help="Verify an action from its CID (`openledger verify CID`)."
+)
+
+
+@verify.command()
+def record(
     cid: Annotated[str, typer.Argument(help="CID of an action's record, as printed in its receipt")],
 ) -> None:
     """Verify an action from its CID: content, signature, anchor, manifest, seed, and every token by replay."""
-    from ..openlora import replayer_for
+    from ..openlora import Tolerances, replayer_for
     from ._verify import Verdict
     from ._verify import verify as check
 
     with Connection.open() as connection:
         with console.status("fetching and replaying"):
             report = check(
-                cid, store=connection.store, ledger=connection.ledger, replayer=replayer_for(connection)
+                cid,
+                store=connection.store,
+                ledger=connection.ledger,
+                replayer=replayer_for(connection),
+                tolerances=Tolerances(tolerances_at(connection.settings)),
             )
         table = Table("check", "verdict", "found")
         for one in report.checks:
@@ -52,6 +71,9 @@ def verify(
         console.print(report.summary)
     if report.verdict is not Verdict.VERIFIED:
         raise typer.Exit(4 if report.verdict is Verdict.MISMATCH else 3)
+
+
+verify.command()(calibrate)
 
 
 def actions(agent_id: Annotated[int | None, typer.Argument(help="one agent; default all")] = None) -> None:
@@ -68,14 +90,21 @@ def audit(
     sample: Annotated[int, typer.Option(min=1, help="actions to replay")] = 10,
 ) -> None:
     """Replay a random sample of the anchored actions that can still be challenged."""
-    from ..openlora import replayer_for
+    from ..openlora import Tolerances, replayer_for
     from ._audit import audit as look
 
     with Connection.open() as connection:
         table = Table("agent", "nonce", "verdict", "record")
         replayer = replayer_for(connection)
         with console.status("replaying"):
-            found = look(connection.ledger, connection.store, replayer, sample=sample, agent_id=agent_id)
+            found = look(
+                connection.ledger,
+                connection.store,
+                replayer,
+                sample=sample,
+                agent_id=agent_id,
+                tolerances=Tolerances(tolerances_at(connection.settings)),
+            )
         for header, nonce, report in found:
             table.add_row(str(header.agent_id), str(nonce), report.summary[:80], report.cid)
         console.print(table)

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..errors import ContentError, EngineError, UserError
-from ..openlora import AdapterRef, Generation, Replay, Replayer, Sampling, replay
+from ..openlora import (
+    AdapterRef,
+    Generation,
+    Replay,
+    Replayer,
+    Sampling,
+    ToleranceFor,
+    replay,
+    tolerance_for,
+)
 from ..registry import (
     ActionContent,
     ActionRecord,
@@ -143,9 +152,11 @@ def verify(
     store: ContentStore,
     ledger: Ledger | None,
     replayer: ReplayerFor | None,
+    tolerances: ToleranceFor = tolerance_for,
 ) -> Report:
     """Check the action behind ``cid``. Without ``ledger`` or ``replayer`` (asked only when there is something
-    to replay) those checks are ``unverified``.
+    to replay) those checks are ``unverified``, as is a replay on an engine of whose class and the prover's
+    ``tolerances`` says nothing.
 
     Raises ``UserError`` for a malformed CID; content that cannot be had makes the report ``unverified``.
     """
@@ -166,7 +177,7 @@ def verify(
         report.add("anchor", Verdict.UNVERIFIED, "no chain was given")
     else:
         _check_chain(report, action, store, ledger)
-    _check_replay(report, action, replayer)
+    _check_replay(report, action, replayer, tolerances)
     return report
 
 
@@ -254,6 +265,7 @@ def _check_replay(
     report: Report,
     action: Action,
     replayer: ReplayerFor | None,
+    tolerances: ToleranceFor,
 ) -> None:
     calls = [(i, step) for i, step in enumerate(action.steps) if isinstance(step, ModelCallStep)]
     if action.record.replay_class is not ReplayClass.EXACT_TOLERANCE:
@@ -268,7 +280,7 @@ def _check_replay(
     try:
         for index, step in calls:
             base = AssetRef(step.base_asset_id, step.base)
-            result = replay(generation_of(step), replayer(base), base=base)
+            result = replay(generation_of(step), replayer(base), base=base, tolerances=tolerances)
             report.tokens_replayed += len(step.output_tokens)
             if (
                 not report.add(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,6 +14,7 @@ import loop
 import pytest
 from eth_account import Account
 
+from openledger.openlora import Tolerances
 from openledger.registry import ActionContent, ModelCallStep, SignedRecord, Step, digest_of, steps_tree
 from openledger.staking import Verdict, fetch_action, verify
 
@@ -89,3 +94,28 @@ def test_another_key_than_the_epochs(stack: Any, cid: str) -> None:
     action = fetch_action(cid, store)
     signed = SignedRecord.make(action.record, Account.create(), action.signed.domain, action.signed.content)
     assert failed(stack, store.put(signed.encode())) == {"signature"}
+
+
+def calibrated(stack: Any, *arguments: object) -> Any:
+    """What ``openledger verify calibrate`` prints, as a user of this home would run it."""
+    settings = stack.world.connection.settings
+    environment = os.environ | {
+        "OPENLEDGER_HOME": str(settings.home_dir),
+        "OPENLEDGER_CACHE": str(settings.cache_dir),
+    }
+    command = [sys.executable, "-m", "openledger.cli", "verify", "calibrate", "--json", *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_calibrating_replays_what_this_machine_makes_on_an_engine_started_anew(stack: Any) -> None:
+    world = stack.world
+    adapters = [option for adapter in world.adapters.values() for option in ("--adapter", adapter.asset_id)]
+    found = calibrated(stack, "--base", world.base.asset_id, *adapters, "--tokens", 3000)
+    assert found["prover"] == found["verifier"] == stack.pool.engine_class
+    assert found["tokens"] >= 3000
+    assert found["exceeded_tokens"] == 0
+    assert 0 == found["false_positives"] < found["false_positives_95"] < 3 / 3000
+    kept = Tolerances(world.connection.settings.home_dir / "tolerances.json").calibrated
+    assert [one.tokens for one in kept] == [found["tokens"]]

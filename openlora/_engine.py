@@ -18,7 +18,8 @@ import numpy as np
 from ..errors import EngineError, UserError
 from ..registry import clip_logprob
 from . import _vllm
-from ._loop import Answer, Job, Loop, NotANumberError
+from ._jobs import Answer, Job, NotANumberError
+from ._loop import Loop
 from ._memory import AdapterSource
 from ._sampler import deficit
 from ._types import (
@@ -143,13 +144,13 @@ class Engine:
         return EngineStats(
             engine_class=self.engine_class,
             start_seconds=self._start_seconds,
-            requests=self._loop.requests,
-            prompt_tokens=self._loop.prompt_tokens,
+            requests=self._loop.batch.requests,
+            prompt_tokens=self._loop.batch.prompt_tokens,
             output_tokens=self._output_tokens,
-            busy_seconds=self._loop.busy,
-            steps=self._loop.steps,
-            waiting=self._loop.unfinished - self._loop.running,
-            running=self._loop.running,
+            busy_seconds=self._loop.batch.busy,
+            steps=self._loop.batch.steps,
+            waiting=self._loop.unfinished - self._loop.batch.running,
+            running=self._loop.batch.running,
             slots=self._facts.max_loras,
             adapters=tuple(self._loop.memory.residents),
             adapter_bytes=self._loop.memory.residents.used,
@@ -206,7 +207,7 @@ class Engine:
                 engine_class=self.engine_class,
                 seed=request.seed,
                 sampling=sampling,
-                timings=self._loop.timings(job),
+                timings=self._loop.batch.timings(job),
             )
 
         return self._loop.submit(

@@ -16,7 +16,7 @@ from typing import Any, cast
 from ..errors import EngineError, OpenLedgerError
 from . import _vllm
 from ._engine import AdapterSource, Engine, EngineStats
-from ._loop import timed_out
+from ._jobs import timed_out
 from ._types import AdapterRef, AssetRef, Choice, Generation, GenerationRequest, Queue, Sampling, Tiers
 
 __all__ = ["EnginePool", "PoolConfig"]

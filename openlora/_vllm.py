@@ -188,8 +188,10 @@ def start(base: str, arguments: dict[str, Any], slot_bytes: int) -> Started:
 @contextmanager
 def _llvmlite_hidden() -> Iterator[None]:
     """Where numba was imported before, a CPU engine does not start: vLLM 0.32 asks everything any module holds
-    for its ``__dict__`` (triton_utils/dispatcher.py, _rebind_kernels), and llvmlite's handle of its library
-    answers with a function. Not reported upstream; remove when that scan takes dictionaries only."""
+    for its ``__dict__`` (triton_utils/dispatcher.py, _rebind_kernels, from vllm-project/vllm#43048), and
+    llvmlite's handle of its library answers any unknown attribute by looking it up in the library. No report of
+    it was found at vLLM, numba or llvmlite. Remove once ``_rebind_kernels`` skips values whose ``__dict__`` is no
+    dictionary, that is, once ``LLMEngine`` starts on CPU in a process that imported numba first."""
     hidden = sys.modules.pop("llvmlite.binding.ffi", None)
     try:
         yield

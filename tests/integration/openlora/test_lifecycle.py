@@ -15,7 +15,7 @@ import pytest
 
 from openledger.errors import ContentError, OverloadedError, UserError
 from openledger.openlora import AdapterRef, AdapterStore, Engine, GenerationRequest, Queue, Sampling
-from openledger.openlora import _loop as loop_module
+from openledger.openlora import _batch as batch_module
 from openledger.registry import LocalStore
 
 from .conftest import Entry, Tiny, write_adapter
@@ -123,7 +123,7 @@ def test_a_revocation_reaches_requests_that_wait(
 ) -> None:
     adapter = tiny.publish(1024)
     engine.preload(adapter).result(60)
-    monkeypatch.setattr(loop_module, "RECHECK", 0.01)
+    monkeypatch.setattr(batch_module, "RECHECK", 0.01)
     running = [engine.submit(ask(one, 240)) for one in hot * 8]
     waits = engine.submit(ask(adapter))
     tiny.register(1024, adapter.cid, revoked=True)
@@ -252,7 +252,7 @@ def test_two_thousand_adapters_are_served_in_one_run_with_bounded_memory(
 def test_a_cold_adapter_beside_saturated_hot_ones_begins_within_patience_and_one_request(
     engine: Engine, tiny: Tiny, hot: list[AdapterRef]
 ) -> None:
-    length, patience = 40, engine._loop._queue.patience
+    length, patience = 40, engine._loop.jobs.queueing.patience
     cold = tiny.publish(1200)
     engine.preload(cold).result(60)
     running = [engine.submit(ask(adapter, length)) for adapter in hot * 40]
@@ -268,7 +268,7 @@ def test_a_cold_adapter_beside_saturated_hot_ones_begins_within_patience_and_one
 def test_a_full_queue_refuses_with_a_time_to_come_back(
     engine: Engine, hot: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine._loop, "_queue", Queue(max_waiting=8))
+    monkeypatch.setattr(engine._loop.jobs, "queueing", Queue(max_waiting=8))
     answers = []
 
     def flood(*adapters: AdapterRef | None) -> None:

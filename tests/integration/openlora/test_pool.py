@@ -166,7 +166,7 @@ def test_a_killed_replica_comes_back_and_the_call_is_made_again(pool: EnginePool
 
 def test_an_engine_that_fails_is_replaced(pool: EnginePool, tiny: Tiny) -> None:
     def sabotage(replica: object) -> int:
-        replica._engine._loop._load_some = None  # type: ignore[attr-defined] # the loop ends, as if vLLM had raised
+        replica._engine._loop.batch._load_some = None  # type: ignore[attr-defined] # the loop ends, as if vLLM had raised
         return os.getpid()
 
     before = pool.generate(ask(None)).tokens

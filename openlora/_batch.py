@@ -91,6 +91,7 @@ class Batch:
             lora = None
             if job.adapter is not None:
                 lora = _vllm.lora_request(job.line, self._memory.residents[job.line].number)
+                self._memory.name(job.adapter)
             prompt = {"prompt_token_ids": job.prompt, "cache_salt": str(self._salt)}
             self._llm.add_request(job.id, prompt, job.params, lora_request=lora)
         except Exception as error:  # noqa: BLE001 - vLLM refuses one request with any of a dozen classes
@@ -184,9 +185,12 @@ class Batch:
                 self._memory.hold(adapter.cid)
                 self._schedule.ready(adapter.cid)
             return
-        # Another asset may name the same files and still be in force.
+        self.refuse(adapter, error)
+        self._schedule.retry(adapter.cid)
+
+    def refuse(self, adapter: AdapterRef, error: OpenLedgerError) -> None:
+        """End what waits for an adapter. Another asset may name the same files and still be in force."""
         for job in self._schedule.jobs(adapter.cid):
             if job.adapter == adapter:
                 self._forget(job)
                 self._jobs.settle(job, copy.copy(error))
-        self._schedule.retry(adapter.cid)

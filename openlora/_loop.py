@@ -140,7 +140,14 @@ class Loop:
             return
         facts = started.facts
         limits = Limits(base_asset, facts.max_lora_rank, facts.lora_modules, facts.layers)
-        self.memory = Memory(source, limits, started.cache, tiers, self._inbox.put)
+        self.memory = Memory(
+            source,
+            limits,
+            started.cache,
+            tiers,
+            self._inbox.put,
+            lambda *refused: self.batch.refuse(*refused),
+        )
         schedule: Schedule[Job] = Schedule(facts.max_loras, facts.max_num_seqs, self.jobs.queueing.patience)
         self.batch = Batch(started.llm, self.jobs, self.memory, schedule)
         ready.set_result(facts)

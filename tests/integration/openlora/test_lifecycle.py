@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from openledger.errors import ContentError, OverloadedError, UserError
+from openledger.errors import ChainError, ContentError, OverloadedError, UserError
 from openledger.openlora import AdapterRef, AdapterStore, Engine, GenerationRequest, Queue, Sampling
 from openledger.openlora import _batch as batch_module
 from openledger.registry import LocalStore
@@ -131,6 +131,56 @@ def test_a_revocation_reaches_requests_that_wait(
         waits.result(60)
     for answer in running:
         answer.cancel()
+
+
+def test_a_revoked_adapter_leaves_memory_and_its_slot_at_the_next_look(engine: Engine, tiny: Tiny) -> None:
+    memory = engine._loop.memory
+    adapter = tiny.publish(1025)
+    twin = tiny.register(1026, adapter.cid)
+    engine.generate_many([ask(adapter), ask(twin)])
+    number = memory.residents[adapter.cid].number
+    assert number in memory.cache.slots
+    memory.revalidate()
+    assert adapter.cid in engine.stats().adapters
+    # The same files under another asset that is in force may stay.
+    tiny.register(1025, adapter.cid, revoked=True)
+    memory.revalidate()
+    engine.generate(ask(twin))
+    assert adapter.cid in engine.stats().adapters
+    tiny.register(1026, adapter.cid, revoked=True)
+    before = engine.stats().adapter_bytes
+    memory.revalidate()
+    engine.generate(ask(None))  # comes after what the look found
+    assert adapter.cid not in engine.stats().adapters
+    assert engine.stats().adapter_bytes < before
+    assert number not in memory.cache.slots
+    assert number not in memory.cache.list_adapters()
+
+
+def test_requests_of_a_revoked_adapter_that_run_end_and_then_it_leaves(engine: Engine, tiny: Tiny) -> None:
+    memory = engine._loop.memory
+    adapter = tiny.publish(1027)
+    running = engine.submit(ask(adapter, 240))
+    while adapter.cid not in memory._names:
+        pass
+    tiny.register(1027, adapter.cid, revoked=True)
+    memory.revalidate()
+    assert len(running.result(60).tokens) == 240
+    engine.generate(ask(None))
+    assert adapter.cid not in engine.stats().adapters
+
+
+def test_a_registry_that_is_away_drops_nothing(
+    engine: Engine, hot: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise ChainError("No answer from the RPC endpoint")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine._loop.memory._source, "check", away)
+        engine._loop.memory.revalidate()
+    engine.generate(ask(None))
+    assert {adapter.cid for adapter in hot} <= set(engine.stats().adapters)
 
 
 def test_an_adapter_whose_files_went_between_two_requests_is_fetched_again(

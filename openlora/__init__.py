@@ -11,6 +11,7 @@ from ._connected import fetch_base, open_adapters, pool_config, replayer_for
 from ._engine import AdapterSource, Engine, EngineStats
 from ._pool import EnginePool, PoolConfig
 from ._sampler import choose, deficit, gumbel
+from ._stream import Chunk
 from ._types import (
     LENGTH,
     STOP,
@@ -38,6 +39,7 @@ __all__ = [
     "AdapterStore",
     "AssetRef",
     "Choice",
+    "Chunk",
     "Engine",
     "EnginePool",
     "EngineStats",

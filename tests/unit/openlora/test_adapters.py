@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from openledger.errors import ContentError, OpenLedgerError, UserError
 from openledger.openlora import AdapterRef, AdapterStore, AssetRef, Limits
+from openledger.openlora import _disk as disk_module
 from openledger.registry import LocalStore, cid_of, digest_of
 
 MODULES = frozenset({"q_proj", "down_proj"})
@@ -145,6 +147,44 @@ def test_many_threads_fetch_one_adapter_once(world: World) -> None:
         thread.join()
     assert len(found) == 8
     assert len(set(found)) == 1
+
+
+class Counting(LocalStore):
+    """Counts the blocks that are read, slowly."""
+
+    reads = 0
+
+    def get(self, cid: str) -> bytes:
+        self.reads += 1
+        time.sleep(0.01)
+        return super().get(cid)
+
+
+def test_processes_that_share_a_directory_fetch_an_adapter_once_between_them(world: World) -> None:
+    # As two processes: nothing but the directory is shared by two stores.
+    content = Counting(world.root / "content")
+    adapter = world.publish(peft_directory(world.root / "a"))
+    world.content = content
+    stores, found = [world.store() for _ in range(4)], []
+    threads = [threading.Thread(target=lambda s=s: found.append(fetch(s, adapter))) for s in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert content.reads == 3  # the directory and its two files
+
+
+def test_the_disk_budget_counts_what_other_processes_keep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_module, "_RECOUNT", 0.0)
+    adapters = [world.publish(peft_directory(world.root / str(at), fill=0.1 + at)) for at in range(6)]
+    size = sum(file.stat().st_size for file in (world.root / "0").iterdir())
+    stores = [world.store(disk_bytes=3 * size + 99) for _ in range(2)]
+    for at, adapter in enumerate(adapters):
+        assert fetch(stores[at % 2], adapter).is_dir()
+    assert len(os.listdir(world.root / "adapters")) == 3
 
 
 def test_a_flipped_byte_in_the_content_store_is_refused_and_leaves_nothing(world: World) -> None:

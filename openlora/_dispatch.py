@@ -27,8 +27,8 @@ T = TypeVar("T")
 ATTEMPTS = 4
 """Replicas a request may be lost with, before it is taken for what kills them."""
 
-PROBE = 0.25
-"""Seconds between two looks at whether a lost replica is back."""
+PROBE = (0.25, 8.0)
+"""Seconds between the first two looks at whether a lost replica is back, and between later ones at most."""
 
 
 @lru_cache
@@ -121,9 +121,14 @@ class Dispatch:
         await asyncio.to_thread(ray.kill, self._replicas[replica])
 
     async def close(self, patience: float) -> None:
+        import ray
+
         self._closed = True
+        self._changed.set()
         for watch in self._watches.values():
             watch.cancel()
+        if not ray.is_initialized():
+            return
         left = [at for at, state in enumerate(self.states) if state != "drained"]
         await asyncio.gather(*(self.drain(replica, patience) for replica in left))
 
@@ -190,7 +195,8 @@ class Dispatch:
         """Until a lost replica serves again or is dead for good."""
         import ray
 
-        while True:
+        pause, most = PROBE
+        while ray.is_initialized():
             try:
                 async with asyncio.timeout(self._config.start_timeout):
                     await self._ask(replica, "info")
@@ -198,10 +204,13 @@ class Dispatch:
                 found: State = "dead"
                 break
             except Exception:  # noqa: BLE001 - whatever keeps it from serving may pass
-                await asyncio.sleep(PROBE)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, most)
             else:
                 found = "serving"
                 break
+        else:
+            return
         del self._watches[replica]
         if self._router.states[replica] == "restarting":
             self._set(replica, found)

@@ -40,7 +40,7 @@ class EnginePool:
         """Start ``config.replicas`` replicas and wait until they serve.
 
         Ray must be initialised. Raises ``UserError`` for a base model or engine arguments that cannot
-        work, ``EngineError`` when a replica does not come up in time.
+        work, ``EngineError`` when a replica does not come up in time, as when Ray has no room for it.
         """
         import ray
 

@@ -155,6 +155,10 @@ REFUSED = {
         lambda pool: ask(None, prompt=(5,) * (pool.max_model_len - 3)),
         "at most 3 tokens",
     ),
+    "more output than any context holds": (
+        lambda pool: ask(None, Sampling(max_tokens=100_000)),
+        "at most 2[0-9]+ tokens",
+    ),
     "a token beyond the vocabulary": (lambda pool: ask(None, prompt=(5, VOCAB)), "tokenizer"),
     "a negative token": (lambda pool: ask(None, prompt=(-1,)), "tokenizer"),
     "a token that is no integer": (lambda pool: ask(None, prompt=("x",)), "tokenizer"),
@@ -177,6 +181,24 @@ def test_what_is_refused_reaches_the_caller_as_a_user_error(pool: EnginePool, na
         pool.generate(make(pool))
     assert type(caught.value) is UserError
     assert caught.value.why
+    assert pool.generate(ask(None)).finish == LENGTH
+
+
+def test_logprobs_are_given_only_of_what_may_be_asked(pool: EnginePool, tiny: Tiny) -> None:
+    # There is no knob for vLLM's own logprobs, which kill the engine when an adapter's prompt is asked for them.
+    with pytest.raises(TypeError):
+        Sampling(prompt_logprobs=5)  # type: ignore[call-arg]
+    revoked = tiny.register(90, tiny.adapters["a"].cid, revoked=True)
+    for adapter, token, said in (
+        (None, VOCAB, "tokenizer"),
+        (None, -1, "tokenizer"),
+        (revoked, 3, "revoked"),
+        (AdapterRef(999, tiny.adapters["a"].cid), 3, "not registered"),
+    ):
+        with pytest.raises(UserError, match=said):
+            pool.step(list(PROMPT), adapter, [token])
+        with pytest.raises(UserError, match=said):
+            pool.score(list(PROMPT), [token], adapter)
     assert pool.generate(ask(None)).finish == LENGTH
 
 

@@ -126,6 +126,7 @@ def test_an_adapter_that_overflows_spoils_nobody_elses_cache(pool: EnginePool, t
             pool.generate(replace(ask(adapter), sampling=sampling))
         assert [future.result(60).tokens for future in sent] == alone
     for call in (
+        lambda: list(pool.stream(ask(adapter, 40))),
         lambda: pool.score(list(PROMPT), [3, 4], adapter),
         lambda: pool.step(list(PROMPT), adapter, [3]),
         lambda: pool.step_choice(list(PROMPT), [3, 4], [1], adapter, bytes(32), Sampling(1.0)),

@@ -46,7 +46,7 @@ def same(left: Generation, right: Generation) -> bool:
 
 @pytest.fixture(scope="module")
 def pair(running_ray: None, tiny: Tiny) -> Iterator[EnginePool]:
-    config = tiny.config(replicas=2, num_cpus=0, tiers=Tiers(revalidate=0.5))
+    config = tiny.config(replicas=2, num_cpus=0, engine={"max_loras": 4}, tiers=Tiers(revalidate=0.5))
     started = EnginePool.start(replace(config, adapters=tiny.logged_store))
     yield started
     started.close()
@@ -65,6 +65,20 @@ def until(holds: Callable[[], Any], seconds: float = 120) -> None:
 
 def idle(stats: list[EngineStats]) -> bool:
     return all(one.running == one.waiting == 0 for one in stats)
+
+
+def pace(pool: EnginePool, seconds: float) -> None:
+    """Make every step take longer, by so many seconds, so that a test is sure to be in the middle of one."""
+
+    def change(replica: Any) -> None:
+        llm = replica._engine._loop.batch._llm
+        llm.__dict__.pop("step", None)
+        step = llm.step
+        if seconds:
+            llm.step = lambda: (time.sleep(seconds), step())[1]
+
+    for replica in pool._replicas:
+        ray.get(replica.__ray_call__.remote(change), timeout=60)
 
 
 def everyone(tiny: Tiny) -> list[AdapterRef | None]:
@@ -221,19 +235,27 @@ def test_a_killed_replica_fails_no_request_cuts_no_stream_and_comes_back(
 ) -> None:
     requests = [ask(who, LONG, heat) for who in everyone(tiny) for heat in (0.0, 1.0)]
     alone = engine.generate_many(requests)
+    processes = [process(pair, replica) for replica in (0, 1)]
+    pace(pair, 0.01)
     streams = [pair.stream(request) for request in requests]
-    begun = [[next(stream)] for stream in streams]
-    calls = [pair.submit(request) for request in requests]
-    victim = max((0, 1), key=lambda replica: pair._dispatch._router.loads[replica])
-    before = process(pair, victim)
-    os.kill(before, signal.SIGKILL)
-    for first, stream, expected in zip(begun, streams, alone, strict=True):
-        assert same(whole([*first, *stream]), expected)
-    assert all(same(call.result(120), expected) for call, expected in zip(calls, alone, strict=True))
+    begun = [[next(streams[0])]]
+    victim = pair._dispatch._router.loads.index(1)
+    begun += [[next(stream)] for stream in streams[1:]]
+    for first, stream in zip(begun, streams, strict=True):
+        first += [next(stream), next(stream)]
+    calls = [pair.submit(request) for request in requests * 4]
+    os.kill(processes[victim], signal.SIGKILL)
+    until(lambda: pair.states[victim] == "restarting")
+    made = [whole([*first, *rest]) for first, rest in zip(begun, streams, strict=True)]
+    assert all(map(same, made, alone))
+    assert all(map(same, [call.result(120) for call in calls], alone * 4))
+    # Those of the killed one went on where they were: the other engine made only what was left.
+    assert min(one.timings.running_steps for one in made) < LONG - 2
     until(lambda: pair.states == ["serving", "serving"])
-    assert process(pair, victim) != before
+    assert process(pair, victim) != processes[victim]
+    pace(pair, 0)
     was = [one.requests for one in pair.stats()]
-    assert all(same(a, b) for a, b in zip(pair.generate_many(requests), alone, strict=True))
+    assert all(map(same, pair.generate_many(requests), alone))
     assert all(now.requests > then for now, then in zip(pair.stats(), was, strict=True))
 
 
@@ -242,6 +264,7 @@ def test_draining_and_closing_let_what_runs_end_and_take_nothing_new(pair: Engin
     expected = other.generate(ask(None, LONG)).tokens
     with pytest.raises(UserError, match="replicas 0 to 1"):
         pair.drain(2)
+    pace(pair, 0.01)
     calls = [pair.submit(ask(None, LONG)) for _ in range(20)]
     streams = [pair.stream(ask(None, LONG)) for _ in range(4)]
     begun = [[next(stream)] for stream in streams]

@@ -307,6 +307,21 @@ HOSTILE = {
     "a configuration that is none": (add("adapter_config.json", b"[1"), "cannot be read"),
     "a configuration of another shape": (add("adapter_config.json", b"[1]"), "cannot be read"),
     "a configuration without a rank": (add("adapter_config.json", b"{}"), "cannot be read"),
+    "a rank of zero": (config(r=0), "rank 0"),
+    "a rank below zero": (config(r=-4), "rank -4"),
+    "matrices of rank zero": (
+        tensors(
+            **{
+                f"base_model__model__{LAYER}.lora_A.weight": (0, 8),
+                f"base_model__model__{LAYER}.lora_B.weight": (8, 0),
+            }
+        ),
+        "not that of rank 4",
+    ),
+    "matrices of three dimensions": (
+        tensors(**{f"base_model__model__{LAYER}.lora_A.weight": (4, 8, 1)}),
+        "not that of rank 4",
+    ),
     "another kind of adapter": (config(peft_type="IA3"), "IA3"),
     "trained copies of modules": (config(modules_to_save=["lm_head"]), "modules_to_save"),
     "DoRA": (config(use_dora=True), "use_dora"),

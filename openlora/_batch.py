@@ -43,8 +43,10 @@ class Batch:
 
     @property
     def wait(self) -> float:
-        """Seconds until a request that came now would begin: what is asked for over what is served in a second."""
-        return self._schedule.backlog / (self.tokens / self.busy if self.busy > 1 else 1000.0)
+        """Seconds until a request that came now would begin: what is asked for over what is served in a second, a
+        guess until the first requests have ended."""
+        known = self.busy > 1 and self.tokens
+        return self._schedule.backlog / (self.tokens / self.busy if known else 1000.0)
 
     def step(self) -> None:
         """Let run what may, one step of vLLM."""

@@ -343,6 +343,15 @@ def test_a_request_is_refused_once_its_deadline_has_passed(engine: Engine, hot: 
     assert len(engine.generate(replace(ask(None), deadline=60.0)).tokens) == 8
 
 
+def test_an_engine_that_is_long_at_its_first_requests_takes_more(
+    engine: Engine, hot: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Found here: before any request had ended the estimate of the wait divided by zero.
+    monkeypatch.setattr(engine._loop.batch, "tokens", 0)
+    monkeypatch.setattr(engine._loop.batch, "busy", 2.0)
+    assert len(engine.generate(replace(ask(hot[0]), deadline=60.0)).tokens) == 8
+
+
 def test_priority_goes_ahead_of_what_waits(engine: Engine, hot: list[AdapterRef]) -> None:
     running = [engine.submit(ask(hot[0], 60)) for _ in range(48)]
     urgent = engine.submit(replace(ask(hot[0], 4), priority=4))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ..errors import EngineError
 from ._engine import AdapterSource, Engine, EngineStats
 from ._jobs import Answer, timed_out
-from ._stream import MOST, PAUSE, Chunk
+from ._stream import MOST, Chunk, Feed, pause
 from ._types import AssetRef, Generation, GenerationRequest, Queue, Tiers
 
 __all__ = ["DrainingError", "Info", "PoolConfig", "Replica"]
@@ -82,6 +82,7 @@ class Replica:
         self._draining = False
         self._carried = 0
         self._idle = asyncio.Event()
+        self._flowing: set[Feed] = set()  # of streams that have begun
 
     def _get(self) -> Engine:
         with self._lock:
@@ -140,14 +141,16 @@ class Replica:
                     woken.clear()
                     if feed.taken and feed.waiting < MOST and not answer.done():
                         with suppress(TimeoutError):
-                            await asyncio.wait_for(woken.wait(), PAUSE)
+                            await asyncio.wait_for(woken.wait(), pause(len(self._flowing)))
                         woken.clear()
                     if answer.done():
                         yield feed.take(answer.result())
                         return
                     if feed.waiting:
+                        self._flowing.add(feed)
                         yield feed.take()
             finally:
+                self._flowing.discard(feed)
                 answer.cancel()
 
     async def call(self, method: str, *arguments: Any) -> Any:

@@ -8,13 +8,22 @@ from dataclasses import dataclass
 
 from ._types import Generation
 
-__all__ = ["MOST", "PAUSE", "Chunk", "Feed"]
+__all__ = ["MOST", "PAUSE", "Chunk", "Feed", "pause"]
 
 MOST = 16
 """Tokens after which a chunk is handed over at once."""
 
 PAUSE = 0.02
-"""Seconds that its first token waits for more. Token by token, a stream through Ray costs about half the speed."""
+"""Seconds that its first token waits for more. Each chunk costs Ray about a millisecond of processor time: token by
+token, streams are several times slower than whole outputs."""
+
+_AT_PAUSE = 4
+
+
+def pause(streams: int) -> float:
+    """Seconds to wait for more, beside so many streams: ``PAUSE`` for up to four, then longer, so that one replica hands
+    over about 200 chunks a second at most however many it serves."""
+    return PAUSE * max(1.0, streams / _AT_PAUSE)
 
 
 @dataclass(frozen=True, slots=True)

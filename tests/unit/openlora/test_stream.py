@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openledger.openlora._stream import MOST, Feed
+from openledger.openlora._stream import MOST, PAUSE, Feed, pause
 
 
 def test_the_reader_is_woken_by_the_first_token_and_by_a_full_chunk_only() -> None:
@@ -28,3 +28,9 @@ def test_a_feed_that_goes_on_behind_another_counts_from_there() -> None:
     assert feed.put_so_far == 42
     assert feed.take().start == 40
     assert feed.take().start == 42
+
+
+def test_few_streams_wait_for_little_and_many_share_two_hundred_chunks_a_second() -> None:
+    assert pause(1) == pause(4) == PAUSE
+    for streams in (5, 64, 1000):
+        assert round(streams / pause(streams)) == 200

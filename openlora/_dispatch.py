@@ -105,7 +105,13 @@ class Dispatch:
 
     async def stats(self) -> list[Any]:
         """Of those that serve now."""
-        return [await self._ask(replica, "stats") for replica in self._router.serving]
+        found = []
+        for replica in self._router.serving:
+            try:
+                found.append(await self._ask(replica, "stats"))
+            except Exception as error:  # noqa: BLE001 - sorted there
+                self._survive(replica, error, 0)
+        return found
 
     async def drain(self, replica: int, patience: float) -> None:
         """End a replica once what it holds has ended, or after ``patience`` seconds; what then still runs is made again

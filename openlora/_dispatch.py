@@ -257,8 +257,8 @@ def get(reference: Any, timeout: float) -> Any:
 def _late(timeout: float) -> EngineError:
     return EngineError(
         f"A replica gave no answer in {timeout:g} seconds",
-        why="it is starting, overloaded, or its node is lost",
-        fix="retry, or raise the pool's timeout",
+        why="it is starting, overloaded, its node is lost, or the cluster has no room for it",
+        fix="retry, raise the pool's timeout, or lower what a replica reserves",
     )
 
 

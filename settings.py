@@ -44,7 +44,9 @@ class Settings(BaseSettings):
     engine: dict[str, Any] = Field(
         default_factory=dict, description="vLLM engine arguments, under vLLM's names"
     )
-    engine_replicas: int = Field(default=1, ge=1)
+    engine_replicas: int = Field(default=1, ge=1, description="engines in the pool, each a Ray actor")
+    engine_cpus: float = Field(default=1.0, ge=0, description="CPUs that Ray reserves for each of them")
+    engine_gpus: float = Field(default=0.0, ge=0, description="GPUs that Ray reserves for each of them")
     private_key: SecretStr | None = Field(default=None, description="0x… key that signs transactions")
 
     @property

@@ -11,6 +11,7 @@ from ._connected import fetch_base, open_adapters, pool_config, replayer_for
 from ._engine import AdapterSource, Engine, EngineStats
 from ._pool import EnginePool, PoolConfig
 from ._sampler import choose, deficit, gumbel
+from ._stream import Chunk
 from ._tolerance import (
     GROSS_DELTA,
     TOLERANCES,
@@ -49,6 +50,7 @@ __all__ = [
     "AdapterStore",
     "AssetRef",
     "Choice",
+    "Chunk",
     "Engine",
     "EnginePool",
     "EngineStats",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from typing import Protocol
 
 from ..errors import ContentError, OpenLedgerError, UserError
 from ..registry import AssetRef, ContentStore, digest_of, normalise_cid, path_cid
+from ._disk import Disk, remove
 from ._peft import Shape, inspect, leaf, refused
 from ._types import AdapterRef
 
@@ -20,9 +20,6 @@ __all__ = ["ADAPTER", "AdapterStore", "Limits", "LocalRegistry", "RegistryEntry"
 
 ADAPTER = 3
 """``AssetRegistry``'s kind of an adapter."""
-
-_ABANDONED = 3600.0
-"""Seconds after which a half-fetched directory is taken for the leavings of a killed process."""
 
 
 class RegistryEntry(Protocol):
@@ -89,7 +86,8 @@ class AdapterStore:
     Answers are believed for ``ttl`` seconds, so a revocation takes at most that long. Kept directories are
     re-hashed once per process and whenever a file's size or times changed; beyond ``disk_bytes`` the least
     recently fetched go, never those in ``pinned`` (CIDs). One adapter may have ``max_bytes``.
-    Safe to call from many threads; several processes may share ``root``.
+    Safe to call from many threads. Several processes may share ``root``, as the replicas of a node do: an adapter
+    is fetched by one of them while the others wait, under a lock beside it (``root``.locks).
     """
 
     def __init__(
@@ -106,15 +104,18 @@ class AdapterStore:
     ) -> None:
         self._content, self._resolve, self._version_of = content, resolve, version_of
         self._root, self.ttl = Path(root).absolute(), ttl
-        self._disk_bytes, self._max_bytes, self._pinned = disk_bytes, min(max_bytes, disk_bytes), pinned
+        self._max_bytes = min(max_bytes, disk_bytes)
         self._entries: OrderedDict[AdapterRef, tuple[float, RegistryEntry]] = OrderedDict()
         self._verified: dict[str, tuple[object, Shape]] = {}
         self._shapes: dict[Shape, Shape] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, int] | None = None
-        self.kept_bytes = 0
+        self._disk = Disk(self._root, disk_bytes, pinned)
+
+    @property
+    def kept_bytes(self) -> int:
         """What the kept directories hold, as far as this process knows."""
+        return self._disk.kept_bytes
 
     def check(self, adapter: AdapterRef, limits: Limits) -> None:
         """Raise ``UserError`` unless the registry vouches for ``adapter`` as one of this base. No file is read."""
@@ -141,7 +142,10 @@ class AdapterStore:
             lock = self._locks.setdefault(adapter.cid, threading.Lock())
         with lock:
             shape = self._verify(adapter, path)
-        self._keep(adapter.cid, path)
+        for other in self._disk.keep(adapter.cid):
+            self._verified.pop(other, None)
+            with self._lock:
+                self._locks.pop(other, None)
         if shape.rank > limits.max_rank:
             raise refused(
                 adapter,
@@ -196,63 +200,28 @@ class AdapterStore:
         known = self._verified.get(adapter.cid)
         if known is not None and known[0] == _fingerprint(path):
             return known[1]
-        self._verified.pop(adapter.cid, None)
-        if (path.is_symlink() or path.exists()) and not _is(path, adapter.cid):
-            _remove(path)
-        if not path.exists():
-            self._content.fetch_path(adapter.cid, path, limit=self._max_bytes)
-            if not _is(path, adapter.cid):
-                _remove(path)
-                raise ContentError(
-                    f"Adapter {adapter.asset_id} is not what its digest names",
-                    why="the fetched files have another CID",
-                    fix="fetch it from another content store",
-                    cid=adapter.cid,
-                )
-        fingerprint = _fingerprint(path)
-        try:
-            shape = inspect(adapter, path)
-        except OpenLedgerError:
-            _remove(path)
-            raise
+        with self._disk.alone(adapter.cid):
+            self._verified.pop(adapter.cid, None)
+            if (path.is_symlink() or path.exists()) and not _is(path, adapter.cid):
+                remove(path)
+            if not path.exists():
+                self._content.fetch_path(adapter.cid, path, limit=self._max_bytes)
+                if not _is(path, adapter.cid):
+                    remove(path)
+                    raise ContentError(
+                        f"Adapter {adapter.asset_id} is not what its digest names",
+                        why="the fetched files have another CID",
+                        fix="fetch it from another content store",
+                        cid=adapter.cid,
+                    )
+            fingerprint = _fingerprint(path)
+            try:
+                shape = inspect(adapter, path)
+            except OpenLedgerError:
+                remove(path)
+                raise
         self._verified[adapter.cid] = (fingerprint, self._shapes.setdefault(shape, shape))
         return shape
-
-    def _keep(self, cid: str, path: Path) -> None:
-        """Count a directory as just used and make room for it."""
-        size = sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else 0
-        gone: list[str] = []
-        with self._lock:
-            if self._kept is None:
-                self._kept = self._found()
-                self.kept_bytes = sum(self._kept.values())
-            self.kept_bytes += size - self._kept.get(cid, 0)
-            self._kept[cid] = size
-            self._kept.move_to_end(cid)
-            if self.kept_bytes > self._disk_bytes:
-                over = self.kept_bytes - self._disk_bytes
-                for other, held in self._kept.items():
-                    if over > 0 and other != cid and other not in self._pinned:
-                        gone.append(other)
-                        over -= held
-            for other in gone:
-                self.kept_bytes -= self._kept.pop(other)
-                self._verified.pop(other, None)
-                self._locks.pop(other, None)
-        for other in gone:
-            shutil.rmtree(self._root / other, ignore_errors=True)
-
-    def _found(self) -> OrderedDict[str, int]:
-        """What an earlier process kept, oldest first; its half-fetched leavings are removed."""
-        kept: list[tuple[float, str, int]] = []
-        for path in self._root.iterdir():
-            made = path.lstat().st_mtime
-            if path.name.startswith("."):
-                if time.time() - made > _ABANDONED:
-                    shutil.rmtree(path, ignore_errors=True)
-            elif path.is_dir() and not path.is_symlink():
-                kept.append((made, path.name, sum(file.lstat().st_size for file in path.iterdir())))
-        return OrderedDict((name, size) for _, name, size in sorted(kept))
 
 
 def _is(path: Path, cid: str) -> bool:
@@ -272,13 +241,6 @@ def _fingerprint(path: Path) -> object:
         )
     except OSError:
         return None
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    else:
-        shutil.rmtree(path)
 
 
 def _list(ids: Sequence[int]) -> str:

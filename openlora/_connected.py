@@ -37,18 +37,18 @@ def _adapters(connection: Connection, *, revoked_too: bool = False) -> AdapterSt
 
 
 def pool_config(connection: Connection, base: AssetRef, directory: Path, **more: Any) -> PoolConfig:
-    """A pool over the base model in ``directory``, with adapters from the connection's registry and store."""
+    """A pool over the base model in ``directory``, with adapters from the connection's registry and store; replicas and
+    what each reserves as in the settings, unless ``more`` says otherwise."""
     settings = connection.settings.model_copy(
         update={"rpc_url": connection.chain.rpc_url, "chain_id": connection.chain.chain_id}
     )
-    return PoolConfig(
-        base=str(directory),
-        base_asset=base,
-        adapters=partial(open_adapters, settings),
-        engine=settings.engine,
-        replicas=settings.engine_replicas,
-        **more,
-    )
+    chosen: dict[str, Any] = {
+        "engine": settings.engine,
+        "replicas": settings.engine_replicas,
+        "num_cpus": settings.engine_cpus,
+        "num_gpus": settings.engine_gpus,
+    }
+    return PoolConfig(str(directory), base, partial(open_adapters, settings), **(chosen | more))
 
 
 def fetch_base(connection: Connection, base: AssetRef) -> Path:

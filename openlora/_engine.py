@@ -6,24 +6,26 @@ calls may be made from any thread; each waits only for its own request.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import EngineError, UserError
-from ..registry import clip_logprob
+from ..errors import UserError
 from . import _vllm
-from ._loop import Answer, Job, Loop, NotANumberError
+from ._generating import Generating, integers
+from ._jobs import Answer, Job, NotANumberError, timed_out
+from ._loop import Loop
 from ._memory import AdapterSource
+from ._refusals import check_length, check_request, check_tokens
 from ._sampler import deficit
+from ._stream import MOST, PAUSE, Chunk, Feed
 from ._types import (
-    LENGTH,
-    STOP,
     AdapterRef,
     AssetRef,
     Choice,
@@ -90,7 +92,6 @@ class Engine:
         queue: Queue | None = None,
     ) -> None:
         self.base, self.base_asset, self.timeout = str(base), base_asset, timeout
-        self._output_tokens = 0
         self._tokenizer: Any = None
         started = time.perf_counter()
         self._loop = Loop(
@@ -103,6 +104,7 @@ class Engine:
         )
         self._start_seconds = time.perf_counter() - started
         self._facts = self._loop.facts
+        self._generating = Generating(self._loop, base_asset, self._facts.engine_class)
 
     # What it is
 
@@ -143,13 +145,13 @@ class Engine:
         return EngineStats(
             engine_class=self.engine_class,
             start_seconds=self._start_seconds,
-            requests=self._loop.requests,
-            prompt_tokens=self._loop.prompt_tokens,
-            output_tokens=self._output_tokens,
-            busy_seconds=self._loop.busy,
-            steps=self._loop.steps,
-            waiting=self._loop.unfinished - self._loop.running,
-            running=self._loop.running,
+            requests=self._loop.batch.requests,
+            prompt_tokens=self._loop.batch.prompt_tokens,
+            output_tokens=self._generating.tokens,
+            busy_seconds=self._loop.batch.busy,
+            steps=self._loop.batch.steps,
+            waiting=self._loop.unfinished - self._loop.batch.running,
+            running=self._loop.batch.running,
             slots=self._facts.max_loras,
             adapters=tuple(self._loop.memory.residents),
             adapter_bytes=self._loop.memory.residents.used,
@@ -173,45 +175,40 @@ class Engine:
 
     def submit(self, request: GenerationRequest) -> Answer[Generation]:
         """As ``generate``, but returns at once; refusals are raised here, failures come with the result."""
-        sampling, prompt = request.sampling, list(request.prompt)
-        sampling.check()
-        if not isinstance(request.seed, bytes) or len(request.seed) != 32:
-            raise UserError(
-                "The seed was refused",
-                why="it must be 32 bytes",
-                fix="derive it from the client's signature, or use 32 random bytes for a local run",
-            )
-        self._check_tokens(prompt, "prompt")
-        self._check_length(len(prompt), sampling.max_tokens)
-        if sampling.stop_token_ids is None:
-            sampling = replace(sampling, stop_token_ids=self.stop_token_ids)
-        self._check_tokens(sampling.stop_token_ids or (), "stop token", empty=True)
-        if not -8 <= request.priority <= 8:
-            raise UserError(f"Priority {request.priority} was refused", why="it lies between -8 and 8")
-        params = _vllm.generate_params(sampling, request.seed)
+        return self._generating.submit(check_request(request, self._facts))
 
-        def finish(output: Any, job: Job) -> Generation:
-            completion = output.outputs[0]
-            if completion.finish_reason not in ("stop", "length"):
-                raise EngineError(f"The engine ended a generation by {completion.finish_reason!r}")
-            tokens = tuple(completion.token_ids)
-            self._output_tokens += len(tokens)
-            return Generation(
-                prompt=tuple(prompt),
-                tokens=tokens,
-                logprobs=tuple(_integers(_vllm.first_of_each(completion.logprobs)[: len(tokens)])),
-                finish=STOP if completion.finish_reason == "stop" else LENGTH,
-                adapter=request.adapter,
-                base=self.base_asset,
-                engine_class=self.engine_class,
-                seed=request.seed,
-                sampling=sampling,
-                timings=self._loop.timings(job),
-            )
+    def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
+        """The output as it is made, ``MOST`` tokens or ``PAUSE`` seconds at a time, the first at once. Begins with the
+        first chunk asked for; closing it takes the request out of the engine. Raises as ``generate``."""
+        woken = threading.Event()
+        answer, feed = self.submit_stream(request, woken.set)
+        try:
+            while True:
+                if not woken.wait(self.timeout):
+                    raise timed_out(self.timeout)
+                woken.clear()
+                if feed.taken and feed.waiting < MOST and not answer.done():
+                    woken.wait(PAUSE)
+                    woken.clear()
+                if answer.done():
+                    yield feed.take(answer.result())
+                    return
+                if feed.waiting:
+                    yield feed.take()
+        finally:
+            answer.cancel()
 
-        return self._loop.submit(
-            prompt, params, request.adapter, finish, priority=request.priority, deadline=request.deadline
-        )
+    def submit_stream(
+        self, request: GenerationRequest, wake: Callable[[], None], done: Chunk | None = None
+    ) -> tuple[Answer[Generation], Feed]:
+        """As ``submit``; the feed gets the tokens as they are made, and ``wake`` is called in the engine's thread when
+        there are some, and at the end. ``done`` is the beginning of the output, where another engine made it already:
+        the feed then starts behind it, and the generation holds both."""
+        request = check_request(request, self._facts)
+        feed = Feed(wake, len(done.tokens) if done else 0)
+        answer = self._generating.submit(request, feed, done)
+        answer.add_done_callback(lambda _: wake())
+        return answer, feed
 
     def score(self, prompt: list[int], tokens: list[int], adapter: AdapterRef | None) -> list[int]:
         """The logprob (10⁻⁴ nat) of each of ``tokens`` after ``prompt``, from one prefill.
@@ -226,9 +223,9 @@ class Engine:
 
         Raises as ``generate``.
         """
-        self._check_tokens(token_ids, "token")
+        check_tokens(token_ids, "token", self._facts)
         logprobs = self._wait(self._distribution(prefix, adapter))
-        return _integers(logprobs[token_ids])
+        return integers(logprobs[token_ids])
 
     def step_choice(
         self,
@@ -254,8 +251,8 @@ class Engine:
                 Choice(at, values[at][1], values[at][2]) if values[at][2] > 0 else Choice(at, tokens[at], 0.0)
                 for at in positions
             ]
-        self._check_tokens([*prompt, *tokens], "prompt")
-        self._check_length(len(prompt), len(tokens))
+        check_tokens([*prompt, *tokens], "prompt", self._facts)
+        check_length(len(prompt), len(tokens), self._facts)
         chosen = [
             self._loop.submit(
                 [*prompt, *tokens[:at]],
@@ -291,8 +288,8 @@ class Engine:
         """Per token: its logprob, the most likely token, and how far (nat) it is behind that one."""
         if not prompt or not tokens:
             raise UserError("There is nothing to score", why="prompt and output each need a token")
-        self._check_tokens([*prompt, *tokens], "prompt")
-        self._check_length(len(prompt), len(tokens))
+        check_tokens([*prompt, *tokens], "prompt", self._facts)
+        check_length(len(prompt), len(tokens), self._facts)
 
         def finish(output: Any, _: Job) -> list[tuple[int, int, float]]:
             flat = output.prompt_logprobs
@@ -304,7 +301,7 @@ class Engine:
                     if best
                     else (flat.token_ids[start], mine)
                 )
-                rows.append((_integers([mine])[0], int(token), max(0.0, float(top - mine))))
+                rows.append((integers([mine])[0], int(token), max(0.0, float(top - mine))))
             return rows
 
         return self._wait(
@@ -313,9 +310,9 @@ class Engine:
 
     def _distribution(self, prefix: list[int], adapter: AdapterRef | None) -> Answer[np.ndarray[Any, Any]]:
         """All raw logprobs after ``prefix``: float32 (vocabulary,)."""
-        self._check_tokens(prefix, "prompt")
+        check_tokens(prefix, "prompt", self._facts)
         # vLLM has room for one token more than max_model_len: the prefix may be a whole context.
-        self._check_length(len(prefix) - 1, 1)
+        check_length(len(prefix) - 1, 1, self._facts)
 
         def finish(output: Any, _: Job) -> np.ndarray[Any, Any]:
             flat = output.outputs[0].logprobs
@@ -327,33 +324,6 @@ class Engine:
 
         return self._loop.submit(prefix, _vllm.distribution_params(), adapter, finish)
 
-    # Refusals
-
-    def _check_tokens(self, tokens: list[int] | tuple[int, ...], what: str, *, empty: bool = False) -> None:
-        if not tokens and not empty:
-            raise UserError(f"The {what} is empty", why="a model needs at least one token", fix="add one")
-        for token in tokens:
-            if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < self.vocab_size:
-                raise UserError(
-                    f"The {what} id {token!r} was refused",
-                    why=f"this base model knows ids 0 to {self.vocab_size - 1}",
-                    fix="encode the text with this base model's own tokenizer",
-                )
-
-    def _check_length(self, prompt: int, output: int) -> None:
-        if prompt >= self.max_model_len:
-            raise UserError(
-                f"A prompt of {prompt} tokens was refused",
-                why=f"prompt and output together fit in {self.max_model_len} tokens",
-                fix="shorten the prompt, or use a base model with a longer context",
-            )
-        if prompt + output > self.max_model_len:
-            raise UserError(
-                f"{prompt} prompt tokens and {output} output tokens were refused",
-                why=f"together they must fit in {self.max_model_len} tokens",
-                fix=f"ask for at most {self.max_model_len - prompt} tokens, or shorten the prompt",
-            )
-
     def _wait(self, answer: Answer[T]) -> T:
         return self._loop.wait(answer, self.timeout)
 
@@ -363,10 +333,3 @@ def _first_token(output: Any, _: Job) -> int:
     if completion.logprobs.logprobs[0] != completion.logprobs.logprobs[0]:
         raise NotANumberError
     return int(completion.token_ids[0])
-
-
-def _integers(nats: Any) -> list[int]:
-    values = [float(value) for value in nats]
-    if any(value != value for value in values):
-        raise NotANumberError
-    return [clip_logprob(value) for value in values]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -35,8 +36,8 @@ class AdapterSource(Protocol):
 
 class Memory:
     """Reads adapters in threads beside the engine's, each once however many ask, and keeps vLLM's cache in step
-    with the residents. Only ``check`` and ``read`` run outside the engine's thread; ``post`` gets a closure back
-    into it."""
+    with the residents. Only ``check``, ``revalidate`` and ``_read`` run outside the engine's thread; ``post`` gets a
+    closure back into it. ``refused`` learns in that thread of adapters that are in force no more."""
 
     def __init__(
         self,
@@ -45,13 +46,21 @@ class Memory:
         cache: AdapterCache,
         tiers: Tiers,
         post: Callable[[Callable[[], None]], None],
+        refused: Callable[[AdapterRef, OpenLedgerError], None],
     ) -> None:
-        self._source, self._limits, self._post = source, limits, post
+        self._source, self._limits, self._post, self._refused = source, limits, post, refused
         self.cache = cache
         self.residents = Residents(tiers.ram_bytes, [adapter.cid for adapter in tiers.pinned])
         self._threads = ThreadPoolExecutor(LOADS, thread_name_prefix="openlora-load")
         self._loading: set[str] = set()
         self._preloads: dict[str, list[Future[None]]] = {}
+        # By CID, the assets in whose name it is in memory: several may name the same files.
+        self._names: dict[str, tuple[AdapterRef, ...]] = {}
+        self._closed = threading.Event()
+        if source is not None:
+            threading.Thread(
+                target=self._patrol, args=(tiers.revalidate,), name="openlora-patrol", daemon=True
+            ).start()
 
     def check(self, adapter: AdapterRef) -> None:
         """Raise unless the registry vouches for it."""
@@ -108,8 +117,59 @@ class Memory:
     def release(self, cid: str) -> None:
         for number in self.residents.release(cid):
             self.cache.remove(number)
+        if cid not in self._names:
+            self._expel(cid)
+
+    def name(self, adapter: AdapterRef) -> None:
+        """A request uses it under this asset id, which the registry vouched for."""
+        names = self._names.get(adapter.cid, ())
+        if adapter not in names:
+            self._names[adapter.cid] = (*names, adapter)
+
+    def revalidate(self) -> None:
+        """Ask the registry about every adapter in memory. One that is refused under every id leaves at once, or with
+        its last running request; where the registry is away everything stays."""
+        for adapter in [name for names in list(self._names.values()) for name in names]:
+            if self._closed.is_set():
+                return
+            if adapter.cid not in self.residents:
+                self._post(partial(self._evicted, adapter))
+                continue
+            try:
+                self.check(adapter)
+            except UserError as refusal:
+                self._post(partial(self._revoke, adapter, refusal))
+            except Exception:  # noqa: BLE001 - an answer that did not come says nothing about the adapter
+                continue
+
+    def _patrol(self, interval: float) -> None:
+        while not self._closed.wait(interval):
+            self.revalidate()
+
+    def _revoke(self, adapter: AdapterRef, refusal: UserError) -> None:
+        self._refused(adapter, refusal)
+        self._unname(adapter)
+        resident = adapter.cid in self.residents and self.residents[adapter.cid]
+        if resident and not resident.held and adapter.cid not in self._names:
+            self._expel(adapter.cid)
+
+    def _evicted(self, adapter: AdapterRef) -> None:
+        if adapter.cid not in self.residents:
+            self._unname(adapter)
+
+    def _unname(self, adapter: AdapterRef) -> None:
+        left = tuple(name for name in self._names.get(adapter.cid, ()) if name != adapter)
+        if left:
+            self._names[adapter.cid] = left
+        else:
+            self._names.pop(adapter.cid, None)
+
+    def _expel(self, cid: str) -> None:
+        if cid in self.residents:
+            self.cache.remove(self.residents.remove(cid))
 
     def close(self, death: EngineError) -> None:
+        self._closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         for answers in self._preloads.values():
             for answer in answers:
@@ -160,6 +220,7 @@ class Memory:
             for gone in self.residents.add(adapter.cid, number, result.memory):
                 self.cache.remove(gone)
             self.cache.insert(result)
+            self.name(adapter)
         for answer in self._preloads.pop(adapter.cid, []):
             if error is None:
                 answer.set_result(None)

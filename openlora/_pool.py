@@ -1,140 +1,38 @@
-"""A pool of Ray actors, each with one engine. Calls are unary; every one has a timeout."""
+"""A pool of engines on Ray: the face over replicas, their routing and their failures."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
-import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Generator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from ..errors import EngineError, OpenLedgerError
+from ..errors import EngineError, UserError
 from . import _vllm
-from ._engine import AdapterSource, Engine, EngineStats
-from ._loop import timed_out
-from ._types import AdapterRef, AssetRef, Choice, Generation, GenerationRequest, Queue, Sampling, Tiers
+from ._dispatch import Dispatch, get, run
+from ._engine import EngineStats
+from ._replica import Info, PoolConfig, Replica
+from ._router import State
+from ._stream import Chunk
+from ._types import AdapterRef, AssetRef, Choice, Generation, GenerationRequest, Sampling
 
 __all__ = ["EnginePool", "PoolConfig"]
 
-
-@dataclass(frozen=True, slots=True)
-class PoolConfig:
-    """What every replica is started with."""
-
-    base: str
-    """Directory or Hugging Face name of the base model; a directory must exist on every node."""
-    base_asset: AssetRef | None = None
-    adapters: Callable[[], AdapterSource] | None = None
-    """Makes the source of adapters, inside the actor; pickled by value."""
-    engine: Mapping[str, Any] = field(default_factory=dict)
-    """vLLM's engine arguments, under vLLM's names."""
-    replicas: int = 1
-    timeout: float = 600.0
-    """Seconds for one call."""
-    start_timeout: float = 600.0
-    """Seconds for a replica to come up; a large base model takes its time."""
-    num_cpus: float = 1.0
-    num_gpus: float = 0.0
-    concurrency: int = 8192
-    """Calls one replica holds at once, waiting or running; keep it above ``queue.max_waiting``, which refuses what is
-    too much with a clear error where Ray would only let it wait."""
-    tiers: Tiers = field(default_factory=Tiers)
-    """Memory for adapters in each replica."""
-    queue: Queue = field(default_factory=Queue)
-    """How requests wait for a replica."""
-    restarts: int = 5
-    """How often Ray replaces a replica that died; the calls it held are made once more."""
-    env: Mapping[str, str] = field(default_factory=dict)
-    """Environment of the actors, over the defaults."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Info:
-    engine_class: str
-    vocab_size: int
-    max_model_len: int
-    stop_token_ids: tuple[int, ...]
-
-
-class _Replica:
-    """The actor. Its engine is made by the first call, so that a refusal reaches the caller as itself."""
-
-    def __init__(self, config: PoolConfig) -> None:
-        self._config = config
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
-        # Calls that block: refusals that ask the chain, and replays, which are several requests each.
-        self._threads = ThreadPoolExecutor(64)
-
-    def _get(self) -> Engine:
-        with self._lock:
-            if self._engine is None:
-                config = self._config
-                self._engine = Engine(
-                    config.base,
-                    base_asset=config.base_asset,
-                    adapters=config.adapters() if config.adapters else None,
-                    engine=config.engine,
-                    timeout=config.timeout,
-                    tiers=config.tiers,
-                    queue=config.queue,
-                )
-            return self._engine
-
-    async def _ready(self) -> Engine:
-        engine = self._engine
-        return engine if engine is not None else await asyncio.to_thread(self._get)
-
-    async def info(self) -> _Info:
-        engine = await self._ready()
-        return _Info(engine.engine_class, engine.vocab_size, engine.max_model_len, engine.stop_token_ids)
-
-    async def stats(self) -> EngineStats:
-        return (await self._ready()).stats()
-
-    async def generate(self, request: GenerationRequest) -> Generation:
-        """Holds no thread while it waits; ended by ``ray.cancel``, it leaves the engine."""
-        loop = asyncio.get_running_loop()
-        engine = await self._ready()
-        try:
-            answer = await loop.run_in_executor(self._threads, engine.submit, request)
-            try:
-                return await asyncio.wait_for(asyncio.wrap_future(answer), engine.timeout)
-            except TimeoutError:
-                raise timed_out(engine.timeout) from None
-        except EngineError as error:
-            self._end(error)
-            raise
-
-    async def call(self, method: str, *arguments: Any) -> Any:
-        engine = await self._ready()
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._threads, getattr(engine, method), *arguments)
-        except EngineError as error:
-            self._end(error)
-            raise
-
-    def _end(self, error: EngineError) -> None:
-        if self._engine is not None and self._engine.dead:
-            # Ray restarts an actor whose process ends, never one that only raises.
-            print(f"openlora: replica ends: {error}", file=sys.stderr, flush=True)
-            os._exit(1)
+T = TypeVar("T")
 
 
 class EnginePool:
-    """Engines on Ray, chosen by adapter so that each adapter stays warm in one place.
+    """Engines on Ray, chosen by adapter so that each adapter stays warm in one place, or in as many as it needs.
 
-    A pool can be passed to Ray tasks and actors; they use the same replicas. ``close`` ends them.
+    A request whose replica is lost is made again on another. A pool can be passed to Ray tasks and actors; they use
+    the same replicas. ``close`` ends them.
     """
 
-    def __init__(self, config: PoolConfig, replicas: Sequence[Any], info: _Info) -> None:
+    def __init__(self, config: PoolConfig, replicas: Sequence[Any], info: Info) -> None:
         self._config, self._replicas, self._info = config, list(replicas), info
+        self._dispatch = Dispatch(config, self._replicas)
         self._tokenizer: Any = None
 
     @classmethod
@@ -142,7 +40,7 @@ class EnginePool:
         """Start ``config.replicas`` replicas and wait until they serve.
 
         Ray must be initialised. Raises ``UserError`` for a base model or engine arguments that cannot
-        work, ``EngineError`` when a replica does not come up in time.
+        work, ``EngineError`` when a replica does not come up in time, as when Ray has no room for it.
         """
         import ray
 
@@ -151,17 +49,18 @@ class EnginePool:
         environment = _vllm.environment() | dict(config.env)
         if Path(config.base).exists():
             environment.setdefault("HF_HUB_OFFLINE", "1")
-        actor = ray.remote(_Replica).options(
+        actor = ray.remote(Replica).options(
             num_cpus=config.num_cpus,
             num_gpus=config.num_gpus,
             max_concurrency=config.concurrency,
             max_restarts=config.restarts,
-            max_task_retries=1,
+            max_task_retries=0,  # lost calls are made again by Dispatch, on another replica
+            scheduling_strategy="SPREAD",
             runtime_env={"env_vars": environment},
         )
         replicas = [actor.remote(config) for _ in range(config.replicas)]
         try:
-            infos = [cast(_Info, _get(replica.info.remote(), config.start_timeout)) for replica in replicas]
+            infos = [cast(Info, get(replica.info.remote(), config.start_timeout)) for replica in replicas]
             if len(set(infos)) != 1:
                 raise EngineError(
                     "The replicas differ",
@@ -206,34 +105,63 @@ class EnginePool:
             self._tokenizer = _vllm.load_tokenizer(self._config.base)
         return self._tokenizer
 
+    @property
+    def states(self) -> list[State]:
+        """What this process knows of each replica: ``serving``, ``restarting``, ``drained`` or ``dead``."""
+        return self._dispatch.states
+
     def stats(self) -> list[EngineStats]:
-        """One entry a replica."""
-        return [_get(replica.stats.remote(), self._config.timeout) for replica in self._replicas]
+        """One entry for each replica that serves, in their order."""
+        return cast(list[EngineStats], _result(run(self._dispatch.stats())))
 
     # What it does; each as in Engine
 
     def generate(self, request: GenerationRequest) -> Generation:
-        return cast(Generation, self._ask(request.adapter, "generate", request))
+        return _result(self.submit(request))
 
     def generate_many(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """All of them at once, in order. The first failure is raised."""
-        sent = [self._send(request.adapter, "generate", request) for request in requests]
-        return [cast(Generation, _get(reference, self._config.timeout)) for reference in sent]
+        futures = [self.submit(request) for request in requests]
+        return [_result(future) for future in futures]
+
+    def submit(self, request: GenerationRequest) -> Future[Generation]:
+        """As ``generate``, but returns at once. Cancelling the future takes the request out of its engine."""
+        return run(self._dispatch.call(request.adapter, "generate", request))
 
     async def agenerate(self, request: GenerationRequest) -> Generation:
-        return cast(Generation, await self._aask(request.adapter, "generate", request))
+        return await asyncio.wrap_future(self.submit(request))
+
+    def stream(self, request: GenerationRequest) -> Generator[Chunk, None, None]:
+        """The output as it is made, the whole generation in the last chunk. Begins with the first chunk asked for;
+        closing it, or dropping it, takes the request out of its engine. Where a replica is lost, another goes on at
+        the same token. Raises as ``generate``; the timeout bounds the wait for each chunk."""
+        chunks = self._dispatch.stream(request)
+        try:
+            while (chunk := _result(run(_next(chunks)))) is not None:
+                yield chunk
+        finally:
+            run(_close(chunks))
+
+    async def astream(self, request: GenerationRequest) -> AsyncGenerator[Chunk, None]:
+        """As ``stream``."""
+        chunks = self._dispatch.stream(request)
+        try:
+            while (chunk := await asyncio.wrap_future(run(_next(chunks)))) is not None:
+                yield chunk
+        finally:
+            run(_close(chunks))
 
     def score(self, prompt: list[int], tokens: list[int], adapter: AdapterRef | None) -> list[int]:
-        return cast(list[int], self._ask(adapter, "score", prompt, tokens, adapter))
+        return cast(list[int], self._call(adapter, "score", prompt, tokens, adapter))
 
     async def ascore(self, prompt: list[int], tokens: list[int], adapter: AdapterRef | None) -> list[int]:
-        return cast(list[int], await self._aask(adapter, "score", prompt, tokens, adapter))
+        return cast(list[int], await self._acall(adapter, "score", prompt, tokens, adapter))
 
     def step(self, prefix: list[int], adapter: AdapterRef | None, token_ids: list[int]) -> list[int]:
-        return cast(list[int], self._ask(adapter, "step", prefix, adapter, token_ids))
+        return cast(list[int], self._call(adapter, "step", prefix, adapter, token_ids))
 
     async def astep(self, prefix: list[int], adapter: AdapterRef | None, token_ids: list[int]) -> list[int]:
-        return cast(list[int], await self._aask(adapter, "step", prefix, adapter, token_ids))
+        return cast(list[int], await self._acall(adapter, "step", prefix, adapter, token_ids))
 
     def step_choice(
         self,
@@ -246,77 +174,48 @@ class EnginePool:
     ) -> list[Choice]:
         return cast(
             list[Choice],
-            self._ask(adapter, "step_choice", prompt, tokens, positions, adapter, seed, sampling),
+            self._call(adapter, "step_choice", prompt, tokens, positions, adapter, seed, sampling),
         )
 
-    def close(self) -> None:
-        """End the replicas; whatever they held fails."""
-        import ray
+    def drain(self, replica: int, timeout: float = 60.0) -> None:
+        """Take a replica out of service: new requests go to the others, those it holds end, then its process does,
+        after ``timeout`` seconds at the latest; what still runs then is made again elsewhere. For good: there are
+        fewer replicas afterwards.
 
-        for replica in self._replicas:
-            ray.kill(replica)
-        self._replicas = []
+        Raises: UserError: the pool has no such replica.
+        """
+        if not 0 <= replica < len(self._replicas):
+            raise UserError(
+                f"Replica {replica} cannot be drained",
+                why=f"this pool has replicas 0 to {len(self._replicas) - 1}",
+                fix="name one of them",
+            )
+        _result(run(self._dispatch.drain(replica, timeout)))
 
-    # Ray
+    def close(self, timeout: float = 30.0) -> None:
+        """Take no new work, let what runs end, then end the replicas, after ``timeout`` seconds at the latest; what
+        still runs then fails."""
+        _result(run(self._dispatch.close(timeout)))
 
-    def _send(self, adapter: AdapterRef | None, method: str, *arguments: Any) -> Any:
-        if not self._replicas:
-            raise EngineError("This pool was closed", fix="start a new one")
-        key = adapter.cid if adapter else ""
-        # Highest random weight: adding a replica moves only the adapters that now belong to it.
-        chosen = max(
-            range(len(self._replicas)),
-            key=lambda index: hashlib.sha256(f"{index}/{key}".encode()).digest(),
-        )
-        if method == "generate":
-            return self._replicas[chosen].generate.remote(*arguments)
-        return self._replicas[chosen].call.remote(method, *arguments)
+    def _call(self, adapter: AdapterRef | None, method: str, *arguments: Any) -> Any:
+        return _result(run(self._dispatch.call(adapter, "call", method, *arguments)))
 
-    def _ask(self, adapter: AdapterRef | None, method: str, *arguments: Any) -> Any:
-        return _get(self._send(adapter, method, *arguments), self._config.timeout)
-
-    async def _aask(self, adapter: AdapterRef | None, method: str, *arguments: Any) -> Any:
-        reference = self._send(adapter, method, *arguments)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(reference.future()), self._config.timeout)
-        except TimeoutError:
-            raise _late(self._config.timeout) from None
-        except Exception as error:
-            raise _own(error) from error
+    async def _acall(self, adapter: AdapterRef | None, method: str, *arguments: Any) -> Any:
+        return await asyncio.wrap_future(run(self._dispatch.call(adapter, "call", method, *arguments)))
 
 
-def _get(reference: Any, timeout: float) -> Any:
-    import ray
-
+def _result(future: Future[T]) -> T:
     try:
-        return ray.get(reference, timeout=timeout)
-    except ray.exceptions.GetTimeoutError:
-        raise _late(timeout) from None
-    except Exception as error:
-        raise _own(error) from error
+        return future.result()
+    except BaseException:
+        future.cancel()  # the caller was interrupted: nobody waits any more
+        raise
 
 
-def _late(timeout: float) -> EngineError:
-    return EngineError(
-        f"A replica gave no answer in {timeout:g} seconds",
-        why="it is starting, overloaded, or its node is lost",
-        fix="retry, or raise the pool's timeout",
-    )
+async def _next(chunks: AsyncGenerator[Chunk, None]) -> Chunk | None:
+    return await anext(chunks, None)
 
 
-def _own(error: Exception) -> OpenLedgerError:
-    """The error as it was raised in the replica; Ray hands over its own subclass of it."""
-    import ray
-
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, OpenLedgerError):
-        return cause
-    if isinstance(error, OpenLedgerError):
-        return error
-    if isinstance(error, ray.exceptions.ActorUnavailableError | ray.exceptions.RayActorError):
-        return EngineError(
-            "A replica died during the call",
-            why=_vllm.reason(error),
-            fix="retry; if it keeps dying, look for memory pressure and at the replica's log",
-        )
-    return EngineError("A call to a replica failed", why=_vllm.reason(error))
+async def _close(chunks: AsyncGenerator[Chunk, None]) -> None:
+    with suppress(RuntimeError):  # it is being cancelled, and closes by itself
+        await chunks.aclose()

@@ -94,7 +94,10 @@ class Tiers:
     slot_bytes: int = 512 << 20
     """Room for those of one batch, which decides vLLM's ``max_loras`` where that is not given."""
     pinned: tuple[AdapterRef, ...] = ()
-    """Loaded at the start and never dropped."""
+    """Loaded at the start and never dropped, unless revoked."""
+    revalidate: float = 60.0
+    """Seconds between two looks at whether those in memory are still in force; a revoked one is dropped. Keep it far
+    below the shortest anchor lag, 5 minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,8 +188,10 @@ def start(base: str, arguments: dict[str, Any], slot_bytes: int) -> Started:
 @contextmanager
 def _llvmlite_hidden() -> Iterator[None]:
     """Where numba was imported before, a CPU engine does not start: vLLM 0.32 asks everything any module holds
-    for its ``__dict__`` (triton_utils/dispatcher.py, _rebind_kernels), and llvmlite's handle of its library
-    answers with a function. Not reported upstream; remove when that scan takes dictionaries only."""
+    for its ``__dict__`` (triton_utils/dispatcher.py, _rebind_kernels, from vllm-project/vllm#43048), and
+    llvmlite's handle of its library answers any unknown attribute by looking it up in the library. No report of
+    it was found at vLLM, numba or llvmlite. Remove once ``_rebind_kernels`` skips values whose ``__dict__`` is no
+    dictionary, that is, once ``LLMEngine`` starts on CPU in a process that imported numba first."""
     hidden = sys.modules.pop("llvmlite.binding.ffi", None)
     try:
         yield
@@ -298,30 +300,33 @@ def lora_request(cid: str, number: int, directory: Path | None = None) -> Any:
     return LoRARequest(lora_name=cid, lora_int_id=number, lora_path=str(directory or cid))
 
 
-def _params(**changes: Any) -> Any:
+def _params(*, stream: bool = False, **changes: Any) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
     # `seed` is never set: with chunked prefill vLLM 0.32's own seeded sampling kills the engine.
+    # CUMULATIVE hands over the same growing lists at every step, nothing is copied.
     return SamplingParams(
         temperature=0.0,
         detokenize=False,
         flat_logprobs=True,
         ignore_eos=True,
-        output_kind=RequestOutputKind.FINAL_ONLY,
+        output_kind=RequestOutputKind.CUMULATIVE if stream else RequestOutputKind.FINAL_ONLY,
         **changes,
     )
 
 
-def generate_params(sampling: Sampling, seed: bytes) -> Any:
-    """A whole generation, with the raw logprob of each output token."""
+def generate_params(sampling: Sampling, seed: bytes, *, done: int = 0, stream: bool = False) -> Any:
+    """A generation from output token ``done`` on, with the raw logprob of each token; ``stream`` asks for the output
+    so far after every step."""
     from ._processor import extra_args
 
     return _params(
-        max_tokens=sampling.max_tokens,
+        stream=stream,
+        max_tokens=sampling.max_tokens - done,
         logprobs=0,
         stop_token_ids=list(sampling.stop_token_ids or ()),
-        extra_args=extra_args(sampling, seed),
+        extra_args=extra_args(sampling, seed, done),
     )
 
 
@@ -342,6 +347,6 @@ def distribution_params() -> Any:
     return _params(max_tokens=1, logprobs=-1)
 
 
-def first_of_each(flat: Any) -> list[float]:
-    """From flat logprobs, each position's first: that of the token taken."""
-    return [flat.logprobs[start] for start in flat.start_indices]
+def first_of_each(flat: Any, start: int = 0) -> list[float]:
+    """From flat logprobs, each position's first, that of the token taken, from position ``start`` on."""
+    return [flat.logprobs[at] for at in flat.start_indices[start:]]

@@ -140,6 +140,19 @@ class Entry:
     parents: tuple[int, ...]
 
 
+class Logged(LocalStore):
+    """Writes down which blocks are read, by whatever process."""
+
+    def __init__(self, root: Path, log: Path) -> None:
+        super().__init__(root)
+        self._log = log
+
+    def get(self, cid: str) -> bytes:
+        with self._log.open("a") as log:
+            log.write(f"{cid}\n")
+        return super().get(cid)
+
+
 @dataclass(frozen=True)
 class Tiny:
     """A published base model and adapters: two alike in shape, one on other modules."""
@@ -182,6 +195,11 @@ class Tiny:
 
     def store(self) -> AdapterStore:
         return AdapterStore(self.content, self.resolve, self.root / "adapters", ttl=0)
+
+    def logged_store(self) -> AdapterStore:
+        """As ``store``, over a directory of its own; what it reads from the content store is written down."""
+        content = Logged(self.root / "content", self.root / "reads")
+        return AdapterStore(content, self.resolve, self.root / "shared", ttl=0)
 
     def config(self, **changes: Any) -> PoolConfig:
         settings = {"engine": {"max_loras": 2}, "timeout": 120.0} | changes

@@ -155,6 +155,10 @@ REFUSED = {
         lambda pool: ask(None, prompt=(5,) * (pool.max_model_len - 3)),
         "at most 3 tokens",
     ),
+    "more output than any context holds": (
+        lambda pool: ask(None, Sampling(max_tokens=100_000)),
+        "at most 2[0-9]+ tokens",
+    ),
     "a token beyond the vocabulary": (lambda pool: ask(None, prompt=(5, VOCAB)), "tokenizer"),
     "a negative token": (lambda pool: ask(None, prompt=(-1,)), "tokenizer"),
     "a token that is no integer": (lambda pool: ask(None, prompt=("x",)), "tokenizer"),
@@ -180,15 +184,32 @@ def test_what_is_refused_reaches_the_caller_as_a_user_error(pool: EnginePool, na
     assert pool.generate(ask(None)).finish == LENGTH
 
 
+def test_logprobs_are_given_only_of_what_may_be_asked(pool: EnginePool, tiny: Tiny) -> None:
+    # There is no knob for vLLM's own logprobs, which kill the engine when an adapter's prompt is asked for them.
+    with pytest.raises(TypeError):
+        Sampling(prompt_logprobs=5)  # type: ignore[call-arg]
+    revoked = tiny.register(90, tiny.adapters["a"].cid, revoked=True)
+    for adapter, token, said in (
+        (None, VOCAB, "tokenizer"),
+        (None, -1, "tokenizer"),
+        (revoked, 3, "revoked"),
+        (AdapterRef(999, tiny.adapters["a"].cid), 3, "not registered"),
+    ):
+        with pytest.raises(UserError, match=said):
+            pool.step(list(PROMPT), adapter, [token])
+        with pytest.raises(UserError, match=said):
+            pool.score(list(PROMPT), [token], adapter)
+    assert pool.generate(ask(None)).finish == LENGTH
+
+
 def test_a_refused_request_leaves_its_neighbours_alone(pool: EnginePool, tiny: Tiny) -> None:
     good = [ask(adapter) for adapter in tiny.adapters.values()]
     alone = [pool.generate(request) for request in good]
-    sent = [pool._send(r.adapter, "generate", r) for r in (good[0], ask(None, prompt=(VOCAB,)), *good[1:])]
-    import ray
-
+    sent = [pool.submit(r) for r in (good[0], ask(None, prompt=(VOCAB,)), *good[1:])]
     with pytest.raises(UserError):
-        ray.get(sent.pop(1))
-    assert [same(a, b) for a, b in zip(alone, ray.get(sent), strict=True)] == [True] * 3
+        sent.pop(1).result(60)
+    made = [future.result(60) for future in sent]
+    assert [same(a, b) for a, b in zip(alone, made, strict=True)] == [True] * 3
 
 
 async def test_calls_can_be_awaited(pool: EnginePool, tiny: Tiny) -> None:

@@ -24,7 +24,7 @@ WORKAROUND = {
     "pickles are loaded": "nothing: Parsed.from_local_checkpoint in _lora.py stays for its memory",
     "layers the base lacks are ignored": "the comparison of layers in AdapterStore.fetch",
     "smaller layers are padded": "the comparison of layers in AdapterStore.fetch",
-    "NaN in the cache spoils others": "Loop._clear and the second attempt in _loop.py",
+    "NaN in the cache spoils others": "Batch._clear and the second attempt in _batch.py",
     "seeded sampling ends the engine": "the comment at _params in _vllm.py",
     "prompt logprobs with an adapter end the engine": "lm_head in _vllm._check and _peft._HEADS",
     "an adapter that fails to load ends the engine": "nothing: adapters are parsed beside the engine all the same",

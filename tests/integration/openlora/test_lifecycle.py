@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from openledger.errors import ContentError, OverloadedError, UserError
+from openledger.errors import ChainError, ContentError, OverloadedError, UserError
 from openledger.openlora import AdapterRef, AdapterStore, Engine, GenerationRequest, Queue, Sampling
-from openledger.openlora import _loop as loop_module
+from openledger.openlora import _batch as batch_module
 from openledger.registry import LocalStore
 
 from .conftest import Entry, Tiny, write_adapter
@@ -123,7 +123,7 @@ def test_a_revocation_reaches_requests_that_wait(
 ) -> None:
     adapter = tiny.publish(1024)
     engine.preload(adapter).result(60)
-    monkeypatch.setattr(loop_module, "RECHECK", 0.01)
+    monkeypatch.setattr(batch_module, "RECHECK", 0.01)
     running = [engine.submit(ask(one, 240)) for one in hot * 8]
     waits = engine.submit(ask(adapter))
     tiny.register(1024, adapter.cid, revoked=True)
@@ -131,6 +131,56 @@ def test_a_revocation_reaches_requests_that_wait(
         waits.result(60)
     for answer in running:
         answer.cancel()
+
+
+def test_a_revoked_adapter_leaves_memory_and_its_slot_at_the_next_look(engine: Engine, tiny: Tiny) -> None:
+    memory = engine._loop.memory
+    adapter = tiny.publish(1025)
+    twin = tiny.register(1026, adapter.cid)
+    engine.generate_many([ask(adapter), ask(twin)])
+    number = memory.residents[adapter.cid].number
+    assert number in memory.cache.slots
+    memory.revalidate()
+    assert adapter.cid in engine.stats().adapters
+    # The same files under another asset that is in force may stay.
+    tiny.register(1025, adapter.cid, revoked=True)
+    memory.revalidate()
+    engine.generate(ask(twin))
+    assert adapter.cid in engine.stats().adapters
+    tiny.register(1026, adapter.cid, revoked=True)
+    before = engine.stats().adapter_bytes
+    memory.revalidate()
+    engine.generate(ask(None))  # comes after what the look found
+    assert adapter.cid not in engine.stats().adapters
+    assert engine.stats().adapter_bytes < before
+    assert number not in memory.cache.slots
+    assert number not in memory.cache.list_adapters()
+
+
+def test_requests_of_a_revoked_adapter_that_run_end_and_then_it_leaves(engine: Engine, tiny: Tiny) -> None:
+    memory = engine._loop.memory
+    adapter = tiny.publish(1027)
+    running = engine.submit(ask(adapter, 240))
+    while adapter.cid not in memory._names:
+        pass
+    tiny.register(1027, adapter.cid, revoked=True)
+    memory.revalidate()
+    assert len(running.result(60).tokens) == 240
+    engine.generate(ask(None))
+    assert adapter.cid not in engine.stats().adapters
+
+
+def test_a_registry_that_is_away_drops_nothing(
+    engine: Engine, hot: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise ChainError("No answer from the RPC endpoint")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine._loop.memory._source, "check", away)
+        engine._loop.memory.revalidate()
+    engine.generate(ask(None))
+    assert {adapter.cid for adapter in hot} <= set(engine.stats().adapters)
 
 
 def test_an_adapter_whose_files_went_between_two_requests_is_fetched_again(
@@ -252,7 +302,7 @@ def test_two_thousand_adapters_are_served_in_one_run_with_bounded_memory(
 def test_a_cold_adapter_beside_saturated_hot_ones_begins_within_patience_and_one_request(
     engine: Engine, tiny: Tiny, hot: list[AdapterRef]
 ) -> None:
-    length, patience = 40, engine._loop._queue.patience
+    length, patience = 40, engine._loop.jobs.queueing.patience
     cold = tiny.publish(1200)
     engine.preload(cold).result(60)
     running = [engine.submit(ask(adapter, length)) for adapter in hot * 40]
@@ -268,7 +318,7 @@ def test_a_cold_adapter_beside_saturated_hot_ones_begins_within_patience_and_one
 def test_a_full_queue_refuses_with_a_time_to_come_back(
     engine: Engine, hot: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine._loop, "_queue", Queue(max_waiting=8))
+    monkeypatch.setattr(engine._loop.jobs, "queueing", Queue(max_waiting=8))
     answers = []
 
     def flood(*adapters: AdapterRef | None) -> None:
@@ -291,6 +341,15 @@ def test_a_request_is_refused_once_its_deadline_has_passed(engine: Engine, hot: 
     for answer in running:
         answer.cancel()
     assert len(engine.generate(replace(ask(None), deadline=60.0)).tokens) == 8
+
+
+def test_an_engine_that_is_long_at_its_first_requests_takes_more(
+    engine: Engine, hot: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Found here: before any request had ended the estimate of the wait divided by zero.
+    monkeypatch.setattr(engine._loop.batch, "tokens", 0)
+    monkeypatch.setattr(engine._loop.batch, "busy", 2.0)
+    assert len(engine.generate(replace(ask(hot[0]), deadline=60.0)).tokens) == 8
 
 
 def test_priority_goes_ahead_of_what_waits(engine: Engine, hot: list[AdapterRef]) -> None:

@@ -121,11 +121,12 @@ def test_an_adapter_that_overflows_spoils_nobody_elses_cache(pool: EnginePool, t
     neighbours = [ask(other, 60) for other in tiny.adapters.values()]
     alone = [pool.generate(request).tokens for request in neighbours]
     for sampling in (Sampling(max_tokens=40), Sampling(1.0, 0.9, 5, 40)):
-        sent = [pool._send(None, "generate", request) for request in neighbours]
+        sent = [pool.submit(request) for request in neighbours]
         with pytest.raises(EngineError, match="not a number"):
             pool.generate(replace(ask(adapter), sampling=sampling))
-        assert [ray.get(reference, timeout=60).tokens for reference in sent] == alone
+        assert [future.result(60).tokens for future in sent] == alone
     for call in (
+        lambda: list(pool.stream(ask(adapter, 40))),
         lambda: pool.score(list(PROMPT), [3, 4], adapter),
         lambda: pool.step(list(PROMPT), adapter, [3]),
         lambda: pool.step_choice(list(PROMPT), [3, 4], [1], adapter, bytes(32), Sampling(1.0)),
@@ -157,16 +158,16 @@ def test_a_killed_replica_comes_back_and_the_call_is_made_again(pool: EnginePool
     adapter = tiny.adapters["a"]
     before = pool.generate(ask(adapter, 64))
     process = ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=60)
-    calls = [pool._send(adapter, "generate", ask(adapter, 200)) for _ in range(20)]
+    calls = [pool.submit(ask(adapter, 200)) for _ in range(20)]
     os.kill(process, signal.SIGKILL)
     assert pool.generate(ask(adapter, 64)).tokens == before.tokens
-    assert len({made.tokens for made in ray.get(calls, timeout=120)}) == 1
+    assert len({call.result(120).tokens for call in calls}) == 1
     assert ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=60) != process
 
 
 def test_an_engine_that_fails_is_replaced(pool: EnginePool, tiny: Tiny) -> None:
     def sabotage(replica: object) -> int:
-        replica._engine._loop._load_some = None  # type: ignore[attr-defined] # the loop ends, as if vLLM had raised
+        replica._engine._loop.batch._load_some = None  # type: ignore[attr-defined] # the loop ends, as if vLLM had raised
         return os.getpid()
 
     before = pool.generate(ask(None)).tokens
@@ -213,14 +214,14 @@ def test_a_request_that_takes_too_long_is_dropped_and_its_neighbours_go_on(
 
     other = [ask(adapter, 240) for adapter in tiny.adapters.values()]
     alone = [pool.generate(request).tokens for request in other]
-    sent = [pool._send(None, "generate", request) for request in other]
+    sent = [pool.submit(request) for request in other]
     while ray.get(pool._replicas[0].__ray_call__.remote(running), timeout=60) < len(other):
         pass
     patient = ray.get(pool._replicas[0].__ray_call__.remote(hurry, 0.02), timeout=60)
     with pytest.raises(EngineError, match=r"no answer in 0\.02 seconds"):
         pool.generate(ask(tiny.adapters["a"], 200))
     ray.get(pool._replicas[0].__ray_call__.remote(hurry, patient), timeout=60)
-    assert [ray.get(reference, timeout=60).tokens for reference in sent] == alone
+    assert [future.result(60).tokens for future in sent] == alone
     assert pool.generate(ask(None)).tokens
     assert ray.get(pool._replicas[0].__ray_call__.remote(running), timeout=60) == 0
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from openledger.errors import ContentError, OpenLedgerError, UserError
 from openledger.openlora import AdapterRef, AdapterStore, AssetRef, Limits
+from openledger.openlora import _disk as disk_module
 from openledger.registry import LocalStore, cid_of, digest_of
 
 MODULES = frozenset({"q_proj", "down_proj"})
@@ -147,6 +149,44 @@ def test_many_threads_fetch_one_adapter_once(world: World) -> None:
     assert len(set(found)) == 1
 
 
+class Counting(LocalStore):
+    """Counts the blocks that are read, slowly."""
+
+    reads = 0
+
+    def get(self, cid: str) -> bytes:
+        self.reads += 1
+        time.sleep(0.01)
+        return super().get(cid)
+
+
+def test_processes_that_share_a_directory_fetch_an_adapter_once_between_them(world: World) -> None:
+    # As two processes: nothing but the directory is shared by two stores.
+    content = Counting(world.root / "content")
+    adapter = world.publish(peft_directory(world.root / "a"))
+    world.content = content
+    stores, found = [world.store() for _ in range(4)], []
+    threads = [threading.Thread(target=lambda s=s: found.append(fetch(s, adapter))) for s in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert content.reads == 3  # the directory and its two files
+
+
+def test_the_disk_budget_counts_what_other_processes_keep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_module, "_RECOUNT", 0.0)
+    adapters = [world.publish(peft_directory(world.root / str(at), fill=0.1 + at)) for at in range(6)]
+    size = sum(file.stat().st_size for file in (world.root / "0").iterdir())
+    stores = [world.store(disk_bytes=3 * size + 99) for _ in range(2)]
+    for at, adapter in enumerate(adapters):
+        assert fetch(stores[at % 2], adapter).is_dir()
+    assert len(os.listdir(world.root / "adapters")) == 3
+
+
 def test_a_flipped_byte_in_the_content_store_is_refused_and_leaves_nothing(world: World) -> None:
     adapter = world.publish(peft_directory(world.root / "a"))
     blocks = [file for file in (world.root / "content").rglob("*") if file.is_file()]
@@ -267,6 +307,21 @@ HOSTILE = {
     "a configuration that is none": (add("adapter_config.json", b"[1"), "cannot be read"),
     "a configuration of another shape": (add("adapter_config.json", b"[1]"), "cannot be read"),
     "a configuration without a rank": (add("adapter_config.json", b"{}"), "cannot be read"),
+    "a rank of zero": (config(r=0), "rank 0"),
+    "a rank below zero": (config(r=-4), "rank -4"),
+    "matrices of rank zero": (
+        tensors(
+            **{
+                f"base_model__model__{LAYER}.lora_A.weight": (0, 8),
+                f"base_model__model__{LAYER}.lora_B.weight": (8, 0),
+            }
+        ),
+        "not that of rank 4",
+    ),
+    "matrices of three dimensions": (
+        tensors(**{f"base_model__model__{LAYER}.lora_A.weight": (4, 8, 1)}),
+        "not that of rank 4",
+    ),
     "another kind of adapter": (config(peft_type="IA3"), "IA3"),
     "trained copies of modules": (config(modules_to_save=["lm_head"]), "modules_to_save"),
     "DoRA": (config(use_dora=True), "use_dora"),

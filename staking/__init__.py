@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._audit import actions, audit
+    from ._auditor import Auditor, AuditPolicy, Budget
     from ._batches import BatchDispute, challenge_batch, drift_threshold, request_audit
     from ._challenge import (
         STATES,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         open_challenge,
         prove_equivocation,
     )
+    from ._daemon import DaemonLog, Entry, MeteredLedger, metrics_text, serve
     from ._delegation import (
         Delegation,
         DelegationExit,
@@ -41,8 +43,11 @@ if TYPE_CHECKING:
         index_for,
     )
     from ._finding import DEMAND_STATES, FAULTS, QUESTIONS, Anchored, Demand, Finding, enforce
+    from ._journal import Case, Draw, Journal
     from ._juror import Juror
+    from ._jury_service import JuryPolicy, JuryService
     from ._proofs import anchored_records
+    from ._prosecutor import Prosecutor
     from ._questions import challenge_shares, challenge_training, claim_found
     from ._responder import Answer, Responder
     from ._search import find_fault
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
     )
     from ._verify import Action, Check, ReplayerFor, Report, Verdict, fetch_action, generation_of, verify
     from ._votes import ANSWERS, UNAVAILABLE, AnswerVote, Vote
+    from ._worth import Worth, worth_of_challenge, worth_of_finding
 
 __all__ = [
     "ANSWERS",
@@ -72,22 +78,34 @@ __all__ = [
     "Anchored",
     "Answer",
     "AnswerVote",
+    "AuditPolicy",
+    "Auditor",
     "BatchDispute",
+    "Budget",
+    "Case",
     "Challenge",
     "Check",
+    "DaemonLog",
     "Delegation",
     "DelegationExit",
     "DelegationPool",
     "Demand",
+    "Draw",
+    "Entry",
     "Evidence",
     "Examiner",
     "Exit",
     "Finding",
     "IndexFor",
+    "Journal",
     "Juror",
+    "JuryPolicy",
+    "JuryService",
+    "MeteredLedger",
     "Opinion",
     "Outcome",
     "Payouts",
+    "Prosecutor",
     "ReplayerFor",
     "Report",
     "Responder",
@@ -97,6 +115,7 @@ __all__ = [
     "TrainingExaminer",
     "Verdict",
     "Vote",
+    "Worth",
     "actions",
     "add_reward",
     "anchored_records",
@@ -121,11 +140,13 @@ __all__ = [
     "index_for",
     "join_jury",
     "leave_jury",
+    "metrics_text",
     "open_challenge",
     "position",
     "prove_equivocation",
     "recompute_payouts",
     "request_audit",
+    "serve",
     "set_commission",
     "stake",
     "undelegate",
@@ -134,9 +155,17 @@ __all__ = [
     "withdraw",
     "withdraw_delegation",
     "withdraw_jury",
+    "worth_of_challenge",
+    "worth_of_finding",
 ]
 
 _HOME = {
+    "_auditor": ("Auditor", "AuditPolicy", "Budget"),
+    "_daemon": ("DaemonLog", "Entry", "MeteredLedger", "metrics_text", "serve"),
+    "_journal": ("Case", "Draw", "Journal"),
+    "_jury_service": ("JuryPolicy", "JuryService"),
+    "_prosecutor": ("Prosecutor",),
+    "_worth": ("Worth", "worth_of_challenge", "worth_of_finding"),
     "_audit": ("actions", "audit"),
     "_batches": ("BatchDispute", "challenge_batch", "drift_threshold", "request_audit"),
     "_challenge": (

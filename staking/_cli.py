@@ -1,22 +1,39 @@
-"""``openledger verify|actions|audit``, and the commands of this folder's other modules."""
+"""``openledger verify|actions|audit sample``, and the commands of this folder's other modules."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperGroup
 
 from ..registry import Connection
 from ..registry.commands import console
 from . import _challenge_cli as challenge_cli
 from . import _dispute_cli as dispute_cli
 from . import _question_cli as question_cli
+from . import _serve_cli as serve_cli
 from ._delegate_cli import delegate
 from ._examine import Retrain
 from ._stake_cli import jury, stake
 
 __all__ = ["add_to"]
+
+
+class _AuditGroup(TyperGroup):
+    """``audit`` without a command's name samples."""
+
+    def complete(self, words: list[str]) -> list[str]:
+        """``words`` with the name that was left out."""
+        named = words and (words[0] in self.commands or words[0] == "--help")
+        return words if named else ["sample", *words]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self.complete(args))
+
+
+audit = typer.Typer(cls=_AuditGroup, help="Check anchored actions at random: once, or unattended.")
 
 
 def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
@@ -26,7 +43,8 @@ def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
     dispute_cli.add_to(app, retrain)
     question_cli.add_to(app)
     app.command()(actions)
-    app.command()(audit)
+    serve_cli.add_to(audit, jury, retrain)
+    app.add_typer(audit, name="audit")
     app.add_typer(stake, name="stake")
     app.add_typer(jury, name="jury")
     app.add_typer(delegate, name="delegate")
@@ -63,9 +81,10 @@ def actions(agent_id: Annotated[int | None, typer.Argument(help="one agent; defa
             console.print(f"agent {agent}  nonce {nonce}  {cid}")
 
 
-def audit(
+@audit.command()
+def sample(
     agent_id: Annotated[int | None, typer.Argument(help="one agent; default all")] = None,
-    sample: Annotated[int, typer.Option(min=1, help="actions to replay")] = 10,
+    count: Annotated[int, typer.Option("--sample", min=1, help="actions to replay")] = 10,
 ) -> None:
     """Replay a random sample of the anchored actions that can still be challenged."""
     from ..openlora import replayer_for
@@ -75,7 +94,7 @@ def audit(
         table = Table("agent", "nonce", "verdict", "record")
         replayer = replayer_for(connection)
         with console.status("replaying"):
-            found = look(connection.ledger, connection.store, replayer, sample=sample, agent_id=agent_id)
+            found = look(connection.ledger, connection.store, replayer, sample=count, agent_id=agent_id)
         for header, nonce, report in found:
             table.add_row(str(header.agent_id), str(nonce), report.summary[:80], report.cid)
         console.print(table)

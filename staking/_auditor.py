@@ -21,6 +21,8 @@ from ._verify import ReplayerFor, Report, Verdict, fetch_action, verify
 
 __all__ = ["AuditPolicy", "Auditor", "Budget"]
 
+COUNTERS = ("actions_seen", "actions_sampled", "actions_verified", "actions_mismatch", "actions_unverified",
+            "tokens_replayed", "challenged", "proved", "demanded", "won", "lost", "wei_earned", "wei_lost", "wei_gas")  # fmt: skip
 ATTEMPTS = 4
 RETRY = 600  # seconds before an action that could not be checked is looked at again; doubled each time
 
@@ -79,6 +81,7 @@ class Auditor:
     now: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
+        self.journal.expect(COUNTERS)
         self.prosecutor = Prosecutor(
             self.ledger, self.store, self.journal, self.log, self.policy.confidence, self.policy.least_profit
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -78,6 +78,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._expected: tuple[str, ...] = ()
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("pragma synchronous = full")
         self._db.executescript(_SCHEMA)
@@ -148,13 +149,18 @@ class Journal:
         """Add to a counter."""
         self.note(f"count:{name}", str(int(self.noted(f"count:{name}") or 0) + more))
 
+    def expect(self, names: Iterable[str]) -> None:
+        """Counters that begin at 0."""
+        self._expected = tuple(names)
+
     def counts(self) -> dict[str, int]:
-        """Every counter by name, and how many draws ended with each verdict."""
+        """Every counter by name, and as ``actions_…`` how many draws stand with each verdict."""
         noted = self._db.execute("select key, value from notes where key like 'count:%' order by key")
         found = {key.removeprefix("count:"): int(value) for key, value in noted}
         verdicts = self._db.execute(
             "select verdict, count(*) from draws where verdict != '' group by verdict"
         )
+        found = dict.fromkeys(self._expected, 0) | found
         return found | {f"actions_{verdict}": number for verdict, number in verdicts}
 
     def spend(self, at: int, tokens: int) -> None:

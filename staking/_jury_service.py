@@ -17,6 +17,17 @@ from ._juror import Juror
 
 __all__ = ["JuryPolicy", "JuryService"]
 
+COUNTERS = (
+    "seats",
+    "committed",
+    "revealed",
+    "unavailable",
+    "missed",
+    "steps",
+    "wei_earned",
+    "wei_lost",
+    "wei_gas",
+)
 _SEATS = (5, 11, 23)
 _ENDED = ("Convicted", "Acquitted", "Voided", "Forfeited")
 
@@ -41,6 +52,9 @@ class JuryService:
     journal: Journal
     log: DaemonLog
     policy: JuryPolicy = field(default_factory=JuryPolicy)
+
+    def __post_init__(self) -> None:
+        self.journal.expect(COUNTERS)
 
     def run(self) -> None:
         """One pass over all disputes that have not ended. Raises ``ChainError`` when the chain is away; everything else

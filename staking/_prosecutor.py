@@ -73,7 +73,9 @@ class Prosecutor:
         self.log.write("challenging", f"{key} {told}", step=draw.step, token=draw.token, **about)
         opened = open_challenge(evidence, self.ledger)
         case = Case("jury", opened.id, header.agent_id, draw.nonce, draw.step, draw.token, worth.bond)
-        self.journal.save_case(case)
+        with self.journal.together():
+            self.journal.save_case(case)
+            self.journal.count("challenged")
         self.log.write(
             "challenged", f"{key}: dispute {opened.id}", dispute=opened.id, bond=str(worth.bond), **about
         )
@@ -98,7 +100,9 @@ class Prosecutor:
             return not found.is_demand
         if found.is_demand:
             case = Case("demand", outcome, header.agent_id, draw.nonce, bond=worth.bond)
-            self.journal.save_case(case)
+            with self.journal.together():
+                self.journal.save_case(case)
+                self.journal.count("demanded")
             self.log.write("demanded", f"{key} {told}: demand {outcome}", demand=outcome, **about)
             return False
         self.journal.count("proved")

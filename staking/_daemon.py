@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError, ContentError, EngineError, OpenLedgerError, UserError
-from ..registry import Ledger
+from ..registry import Epoch, Ledger
+
+if TYPE_CHECKING:
+    from ..contracts import Contracts, Signer
 
 __all__ = [
     "DaemonLog",
@@ -26,6 +29,7 @@ __all__ = [
     "write_metrics",
 ]
 
+EPOCH_AGE = 30.0  # seconds
 LONGEST_WAIT = 600.0
 """Seconds between two tries, however often the chain was away."""
 
@@ -81,9 +85,23 @@ class DaemonLog:
 
 
 class MeteredLedger(Ledger):
-    """A ledger that knows what its transactions cost: ``spent`` is told the wei of each."""
+    """A ledger for long work: ``spent`` is told the wei of gas of each transaction, and epochs, which every check asks for,
+    are read once in half a minute."""
 
     spent: Callable[[int], None] = staticmethod(lambda _wei: None)
+
+    def __init__(self, contracts: Contracts, signer: Signer) -> None:
+        super().__init__(contracts, signer)
+        self._epochs: dict[tuple[int, int], tuple[float, Epoch]] = {}
+
+    def epoch(self, agent_id: int, number: int) -> Epoch | None:
+        known = self._epochs.get((agent_id, number))
+        if known is not None and time.monotonic() - known[0] < EPOCH_AGE:
+            return known[1]
+        found = super().epoch(agent_id, number)
+        if found is not None:
+            self._epochs[agent_id, number] = time.monotonic(), found
+        return found
 
     def send(self, call: Any, value: int = 0) -> Any:
         receipt = super().send(call, value)
@@ -151,6 +169,6 @@ def serve(
             failures += 1
             wait = min(max(every, 1.0) * 2**failures, LONGEST_WAIT)
             log.write("away", f"{error} Again in {wait:g} s.", code=error.code, retryIn=wait)
-        until = time.monotonic() + wait
-        while not stop() and (left := until - time.monotonic()) > 0:
-            sleep(min(left, 0.5))
+        while not stop() and wait > 0:
+            sleep(min(wait, 0.5))
+            wait -= 0.5

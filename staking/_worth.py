@@ -11,7 +11,8 @@ from ._finding import Finding
 __all__ = ["Worth", "worth_of_challenge", "worth_of_finding"]
 
 CHALLENGE_GAS = 3_500_000
-"""From the first approval to the settled jurors, when the challenger sends every step itself; measured 2.6 million."""
+"""From the first approval to the settled jurors, when the challenger sends every step itself; measured 2.3 to
+3.1 million."""
 PROOF_GAS = 600_000
 DEMAND_GAS = 1_200_000
 """Demand and enforcement, with a path of a few blocks."""

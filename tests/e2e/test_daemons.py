@@ -195,7 +195,11 @@ def test_a_juror_that_lost_its_journal_reveals_what_it_committed_to(
         court.chain.advance(2 * HOUR)
     assert challenge.state == "Convicted"
     assert [one.journal.counts()["committed"] for one in again] == [0] * 5
-    assert [one.journal.counts()["wei_earned"] for one in again] == [JUROR_FEE] * 5
+    for juror in seated:
+        (ended,) = [
+            line for line in told(tmp_path / "after" / juror, "ended") if line["dispute"] == challenge.id
+        ]
+        assert ended["earned"] == str(JUROR_FEE)
 
 
 def test_a_step_that_is_due_is_left_to_others_for_a_while(

@@ -24,6 +24,8 @@ __all__ = ["AuditPolicy", "Auditor", "Budget"]
 COUNTERS = ("actions_seen", "actions_sampled", "actions_verified", "actions_mismatch", "actions_unverified",
             "tokens_replayed", "challenged", "proved", "demanded", "won", "lost", "wei_earned", "wei_lost", "wei_gas")  # fmt: skip
 ATTEMPTS = 4
+POISON = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What content made to end auditors might raise where no check stops it: it must cost its own action only."""
 RETRY = 600  # seconds before an action that could not be checked is looked at again; doubled each time
 
 
@@ -136,6 +138,12 @@ class Auditor:
             if isinstance(error, ChainError) and error.revert is None:
                 raise
             self.log.problem(f"nonce {draw.nonce} of batch {draw.batch[:8]}", error, cid=draw.cid)
+        except POISON as error:
+            why = f"{type(error).__name__} while it was looked at: {error}"
+            if draw.stage == "found":
+                self.log.write_once(f"found {draw.cid}", "problem", why, cid=draw.cid)
+            else:
+                self._retry(draw, self.journal.header(draw), why)
 
     def _open(self, draw: Draw) -> BatchHeader | None:
         """The draw's batch, while it can be challenged; after that the draw is done."""
@@ -160,6 +168,7 @@ class Auditor:
         try:
             batch = Batch.decode(cid_from_digest(header.batch_digest), self.store.get)
         except ContentError as error:
+            self._require_store()
             found = withheld_batch(header, self.ledger, self.store)
             return self._withheld(draw, header, found, str(error))
         draw.cid = batch.entries[draw.nonce - header.first_nonce].envelope
@@ -169,6 +178,7 @@ class Auditor:
                 return self._fault(draw, header, fault)
             steps = fetch_action(draw.cid, self.store).steps
         except ContentError as error:
+            self._require_store()
             return self._retry(draw, header, str(error))
         draw.missing_since = 0
         tokens = sum(len(step.output_tokens) for step in steps if isinstance(step, ModelCallStep))
@@ -225,12 +235,17 @@ class Auditor:
             self.journal.save_draw(draw)
 
     def _withheld(self, draw: Draw, header: BatchHeader, found: Finding | None, why: str) -> None:
-        """Content is missing: perhaps only the store is away, so it is demanded after a while only."""
+        """Content is missing: perhaps it only travels slowly, so it is demanded after a while only."""
+        self._require_store()
         now = clock(self.ledger)
         draw.missing_since = draw.missing_since or now
         if found is not None and now - draw.missing_since >= self.policy.demand_after:
             self.prosecutor.bring(draw, header, found)
         self._retry(draw, header, why, limited=False)
+
+    def _require_store(self) -> None:
+        """Raises ``ContentError`` when the store answers nothing at all: then nothing is known to be missing."""
+        self.store.get(self.store.put(b"openledger", "raw"))
 
     def _retry(self, draw: Draw, header: BatchHeader, why: str, *, limited: bool = True) -> None:
         draw.attempts += 1

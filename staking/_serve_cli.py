@@ -91,7 +91,8 @@ def serve_audit(
     with acting(account, dry_run) as (connection, signer):
 
         def passes(ledger: Any, journal: Journal, log: DaemonLog) -> Callable[[], None]:
-            return Auditor(ledger, connection.store, replayer_for(connection), journal, log, policy).run
+            replayer = _alive(replayer_for(connection))
+            return Auditor(ledger, connection.store, replayer, journal, log, policy).run
 
         _serve("audit", connection, signer, says, passes, once, every, as_json, dry_run)
 
@@ -135,7 +136,7 @@ def _serving_jury(retrain: Retrain | None) -> Callable[..., None]:
                 juror = Juror(
                     ledger,
                     connection.store,
-                    replayer_for(connection),
+                    _alive(replayer_for(connection)),
                     votes,
                     examiners_for(connection, retrain=retrain),
                 )
@@ -203,6 +204,18 @@ def _serve(
         journal.close()
         told = [{"event": entry.event, "what": entry.what, **entry.fields} for entry in entries]
         review.done(_summary(counts), counts={k: str(v) for k, v in counts.items()}, log=told)
+
+
+def _alive(replayer: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Ends the process where the engine has failed: only a new one can replay. Whoever runs it starts it again."""
+
+    def get(base: Any) -> Any:
+        engine = replayer(base)
+        if engine.dead:
+            raise SystemExit("the engine failed; start the daemon again")
+        return engine
+
+    return get
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -199,11 +199,13 @@ def _serve(
             if once:
                 one_pass()
             else:
-                serve(one_pass, log, every=every)
+                with suppress(KeyboardInterrupt):
+                    serve(one_pass, log, every=every)
         counts = journal.counts()
         journal.close()
-        told = [{"event": entry.event, "what": entry.what, **entry.fields} for entry in entries]
-        review.done(_summary(counts), counts={k: str(v) for k, v in counts.items()}, log=told)
+        if once or not as_json:  # else there is a line for each thing that happened
+            told = [{"event": entry.event, "what": entry.what, **entry.fields} for entry in entries]
+            review.done(_summary(counts), counts={k: str(v) for k, v in counts.items()}, log=told)
 
 
 def _alive(replayer: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from court import HONEST, JUROR_FEE, OPEN, SILENT, SLASH, STAKE, TRUTH, Accused, Court, lied
 from typer.testing import Result
 
@@ -16,6 +17,7 @@ from openledger.registry import Ledger, LocalStore
 from openledger.staking import (
     Auditor,
     AuditPolicy,
+    BatchDispute,
     Challenge,
     DaemonLog,
     Demand,
@@ -120,32 +122,39 @@ def test_an_answer_to_a_demand_is_kept_and_the_audit_goes_on(
     assert accused.staked == STAKE
 
 
-def test_random_audits_are_asked_for_when_the_fund_can_pay_them(
-    court: Court, accused: Accused, tmp_path: Path
+@pytest.mark.parametrize("selected", [False, True])
+def test_a_random_audit_is_asked_for_when_the_fund_can_pay_and_seen_through(
+    court: Court, accused: Accused, tmp_path: Path, selected: bool
 ) -> None:
     accused.act(TRUTH, fee=100 * OPEN)
     audit = auditor(court, accused, tmp_path, random_audits=True)
-    cost = 5 * 8 * JUROR_FEE
-    if court.audit_fund < cost:
+    if court.audit_fund < 5 * 8 * JUROR_FEE:
         audit.run()
         assert "a jury costs 0.8 OPEN" in told(tmp_path, "unfunded")[0]["what"]
     court.chain.advance(audit.ledger.parameter("challengeWindow") + 1)
     header = audit.ledger.batch_of(accused.agent_id, 0)
     assert header is not None
     audit.ledger.settlement.finalize(header)
-    assert court.audit_fund >= cost
     accused.act(TRUTH)
-    audit.run()
+    audit.look_for_batches()
     (asked,) = told(tmp_path, "asked")
-    state = Challenge(audit.ledger, asked["dispute"]).state
-    assert state in ("Voided", "Opening"), "the draw was sent too"
-    if state == "Opening":
-        court.chain.advance(audit.ledger.parameter("evidenceReveal") + 1)
-        audit.run()
-        court.pass_until(Challenge(audit.ledger, asked["dispute"]), "appealBy")
-        audit.run()
-    assert told(tmp_path, "ended")[-1]["dispute"] == asked["dispute"]
+    dispute = BatchDispute(audit.ledger, asked["dispute"])
+    court.mine_draw(dispute, selected)
+    audit.run()
+    if selected:
+        assert dispute.state == "Opening"
+        assert BatchDispute(accused.operator, dispute.id).open_leaves(
+            dispute.header(), court.connection.store
+        )
+        jurors = [service(court, juror, tmp_path) for juror in court.jurors]
+        for _ in range(9):
+            for one in (audit, *jurors):
+                one.run()
+            court.chain.advance(5 * HOUR)
+    assert dispute.state == ("Acquitted" if selected else "Voided")
+    assert told(tmp_path, "ended")[-1]["dispute"] == dispute.id
     assert audit.journal.counts()["wei_earned"] == 0
+    assert accused.staked == STAKE
 
 
 def service(court: Court, juror: str, folder: Path, **policy: Any) -> JuryService:
@@ -153,6 +162,12 @@ def service(court: Court, juror: str, folder: Path, **policy: Any) -> JuryServic
     seat = Juror(ledger, court.connection.store, lambda _base: HONEST, folder / "votes")  # type: ignore[arg-type,return-value]
     journal = Journal(folder / juror / "journal.db")
     return JuryService(ledger, seat, journal, DaemonLog(folder / juror / "log.jsonl"), JuryPolicy(**policy))
+
+
+def settled(folder: Path, challenge: Challenge) -> tuple[int, int]:
+    """What a juror earned and lost in a dispute; the log of a new journal tells of earlier ones too."""
+    (ended,) = [line for line in told(folder, "ended") if line["dispute"] == challenge.id]
+    return int(ended["earned"]), int(ended["lost"])
 
 
 def test_jurors_say_that_data_cannot_be_had_only_if_told_to(
@@ -176,8 +191,8 @@ def test_jurors_say_that_data_cannot_be_had_only_if_told_to(
     assert told(tmp_path / others[0], "committed")[0]["what"].endswith("committed `unavailable`")
     assert court.juror_stake(silent) == stake - SILENT
     assert abstains.journal.counts()["missed"] == 1
-    assert abstains.journal.counts()["wei_lost"] == SILENT
-    assert [one.journal.counts()["wei_earned"] for one in say] == [JUROR_FEE] * 4
+    assert settled(tmp_path / silent, challenge) == (0, SILENT)
+    assert {settled(tmp_path / juror, challenge) for juror in others} == {(JUROR_FEE, 0)}
 
 
 def test_a_juror_that_lost_its_journal_reveals_what_it_committed_to(
@@ -196,10 +211,7 @@ def test_a_juror_that_lost_its_journal_reveals_what_it_committed_to(
     assert challenge.state == "Convicted"
     assert [one.journal.counts()["committed"] for one in again] == [0] * 5
     for juror in seated:
-        (ended,) = [
-            line for line in told(tmp_path / "after" / juror, "ended") if line["dispute"] == challenge.id
-        ]
-        assert ended["earned"] == str(JUROR_FEE)
+        assert settled(tmp_path / "after" / juror, challenge) == (JUROR_FEE, 0)
 
 
 def test_a_step_that_is_due_is_left_to_others_for_a_while(
@@ -220,7 +232,7 @@ def test_a_step_that_is_due_is_left_to_others_for_a_while(
     juror.run()
     assert challenge.state == "Acquitted"
     juror.run()
-    assert told(tmp_path / challenge.committee[0], "ended")[0]["earned"] == str(JUROR_FEE)
+    assert settled(tmp_path / challenge.committee[0], challenge) == (JUROR_FEE, 0)
     assert juror.journal.counts()["steps"] == 2
 
 

@@ -160,13 +160,8 @@ __all__ = [
 ]
 
 _HOME = {
-    "_auditor": ("Auditor", "AuditPolicy", "Budget"),
-    "_daemon": ("DaemonLog", "Entry", "MeteredLedger", "metrics_text", "serve"),
-    "_journal": ("Case", "Draw", "Journal"),
-    "_jury_service": ("JuryPolicy", "JuryService"),
-    "_prosecutor": ("Prosecutor",),
-    "_worth": ("Worth", "worth_of_challenge", "worth_of_finding"),
     "_audit": ("actions", "audit"),
+    "_auditor": ("Auditor", "AuditPolicy", "Budget"),
     "_batches": ("BatchDispute", "challenge_batch", "drift_threshold", "request_audit"),
     "_challenge": (
         "STATES",
@@ -177,6 +172,7 @@ _HOME = {
         "open_challenge",
         "prove_equivocation",
     ),
+    "_daemon": ("DaemonLog", "Entry", "MeteredLedger", "metrics_text", "serve"),
     "_delegation": (
         "Delegation",
         "DelegationExit",
@@ -202,8 +198,11 @@ _HOME = {
         "index_for",
     ),
     "_finding": ("DEMAND_STATES", "FAULTS", "QUESTIONS", "Anchored", "Demand", "Finding", "enforce"),
+    "_journal": ("Case", "Draw", "Journal"),
     "_juror": ("Juror",),
+    "_jury_service": ("JuryPolicy", "JuryService"),
     "_proofs": ("anchored_records",),
+    "_prosecutor": ("Prosecutor",),
     "_questions": ("challenge_shares", "challenge_training", "claim_found"),
     "_responder": ("Answer", "Responder"),
     "_search": ("find_fault",),
@@ -230,6 +229,7 @@ _HOME = {
         "verify",
     ),
     "_votes": ("ANSWERS", "UNAVAILABLE", "AnswerVote", "Vote"),
+    "_worth": ("Worth", "worth_of_challenge", "worth_of_finding"),
 }
 _LAZY = {name: module for module, names in _HOME.items() for name in names}
 

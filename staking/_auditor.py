@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from ..errors import ChainError, ContentError, OpenLedgerError
+from ..errors import ContentError, OpenLedgerError
 from ..registry import Batch, BatchHeader, ContentStore, Ledger, ModelCallStep, cid_from_digest
-from ._daemon import DaemonLog
+from ._daemon import UNREACHABLE, DaemonLog
 from ._demands import withheld_batch
 from ._due import clock
 from ._finding import Finding
@@ -135,7 +135,7 @@ class Auditor:
         try:
             work(draw)
         except OpenLedgerError as error:
-            if isinstance(error, ChainError) and error.revert is None:
+            if error.code == UNREACHABLE:
                 raise
             self.log.problem(f"nonce {draw.nonce} of batch {draw.batch[:8]}", error, cid=draw.cid)
         except POISON as error:
@@ -151,9 +151,7 @@ class Auditor:
         if clock(self.ledger) <= self.ledger.challengeable_until(header):
             return header
         if draw.stage == "found":
-            self._finish(
-                draw, header, draw.verdict, f"{draw.why}; its window closed, and nobody was paid to act"
-            )
+            self._finish(draw, header, draw.verdict, f"{draw.why}; its window closed")
         else:
             why = f"; last: {draw.why}" if draw.why else ""
             self._finish(draw, header, "unverified", f"its window closed before it could be checked{why}")

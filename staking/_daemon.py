@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..contracts import Contracts, Signer
 
 __all__ = [
+    "UNREACHABLE",
     "DaemonLog",
     "Entry",
     "MeteredLedger",
@@ -29,6 +30,8 @@ __all__ = [
     "write_metrics",
 ]
 
+UNREACHABLE = "chain.unreachable"
+"""The code of errors that end a pass; any other concerns what was looked at."""
 EPOCH_AGE = 30.0  # seconds
 LONGEST_WAIT = 600.0
 """Seconds between two tries, however often the chain was away."""

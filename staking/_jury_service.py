@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..contracts import show_open
-from ..errors import ChainError, ContentError, OpenLedgerError
+from ..errors import ContentError, OpenLedgerError
 from ..registry import Ledger, keccak
 from ._challenge import STATES
-from ._daemon import DaemonLog
+from ._daemon import UNREACHABLE, DaemonLog
 from ._due import clock, due_step, take
 from ._journal import Journal
 from ._juror import Juror
@@ -72,7 +72,7 @@ class JuryService:
         try:
             self._attend(number)
         except OpenLedgerError as error:
-            if isinstance(error, ChainError) and error.revert is None:
+            if error.code == UNREACHABLE:
                 raise
             self.log.problem(f"dispute {number}", error, dispute=number)
 

@@ -21,7 +21,7 @@ from ..registry import (
 )
 from ._batches import header_of, request_audit
 from ._challenge import STATES, Challenge, Evidence, build_evidence, open_challenge
-from ._daemon import DaemonLog
+from ._daemon import UNREACHABLE, DaemonLog
 from ._due import clock, due_step, take
 from ._finding import FAULTS, Demand, Finding
 from ._journal import Case, Draw, Journal
@@ -170,7 +170,7 @@ class Prosecutor:
             try:
                 self._demand(case) if case.kind == "demand" else self._dispute(case)
             except OpenLedgerError as error:
-                if isinstance(error, ChainError) and error.revert is None:
+                if error.code == UNREACHABLE:
                     raise
                 self.log.problem(f"{case.kind} {case.id}", error, id=case.id)
 

@@ -60,18 +60,23 @@ def with_an_edited_token(pool: EnginePool, request: GenerationRequest) -> Genera
     return replace(made, tokens=tuple(tokens))
 
 
-def trained_on(world: World, folder: Path) -> AdapterRef:
-    """A later version of the findings adapter, as if its training had gone on."""
+def two_versions(world: World, folder: Path) -> tuple[AdapterRef, AdapterRef]:
+    """An adapter's older and newer version: the findings adapter in the middle of its training, and near its end."""
+    cids = [_weakened(world, folder / str(share), share) for share in (0.5, 0.95)]
+    owner, parents = world.people.model_maker, [world.base.asset_id, world.datanets["findings"].asset_id]
+    asset_id = world.connection.assets.register_adapter(owner, cids[0], parents=parents, licence="Apache-2.0")
+    world.connection.assets.add_version(owner, asset_id, cids[1])
+    return AdapterRef(asset_id, cids[0]), AdapterRef(asset_id, cids[1])
+
+
+def _weakened(world: World, folder: Path, share: float) -> str:
     from safetensors.numpy import load_file, save_file
 
     shutil.copytree(world.trained.adapters["findings"], folder)
     path = folder / "adapter_model.safetensors"
     weights = load_file(path)
-    save_file({name: w * (0.6 if "lora_B" in name else 1) for name, w in weights.items()}, path)
-    cid = world.connection.store.add_path(folder)
-    asset_id = world.adapters["findings"].asset_id
-    world.connection.assets.add_version(world.people.model_maker, asset_id, cid)
-    return AdapterRef(asset_id, cid)
+    save_file({name: w * (share if "lora_B" in name else 1) for name, w in weights.items()}, path)
+    return world.connection.store.add_path(folder)
 
 
 @dataclass

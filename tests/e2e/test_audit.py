@@ -17,7 +17,7 @@ from typing import Any
 
 import loop
 import pytest
-from desks import FEE, SLASH, STAKE, Desk, trained_on, with_adapter, with_an_edited_token
+from desks import FEE, SLASH, STAKE, Desk, two_versions, with_adapter, with_an_edited_token
 from world import OPEN, World
 
 from openledger.openlora import EnginePool
@@ -97,10 +97,10 @@ def test_three_cheats_among_ten_agents_are_found_and_slashed_by_the_daemons_alon
 ) -> None:
     connection, people = world.connection, world.people
     findings, sensors = world.adapters["findings"], world.adapters["sensors"]
-    later = trained_on(world, tmp_path / "later")
+    older, newer = two_versions(world, tmp_path)
     honest = [Desk.open(world, pool, people.operator, findings) for _ in range(7)]
-    cheats = [Desk.open(world, pool, people.cheat, adapter) for adapter in (findings, later, findings)]
-    lies = [with_adapter(sensors), with_adapter(findings), with_an_edited_token]
+    cheats = [Desk.open(world, pool, people.cheat, adapter) for adapter in (findings, newer, findings)]
+    lies = [with_adapter(sensors), with_adapter(older), with_an_edited_token]
     for seed, desk in enumerate(honest):
         desk.answer(questions(20, seed), {})
     faked = []

@@ -90,9 +90,11 @@ class Ledger:
     def call(self, call: Any) -> Any:
         return self.chain.call(call)
 
-    def events(self, event: Any, **where: Any) -> Iterator[dict[str, Any]]:
-        """The arguments of every ``event`` (``contract.events.Anchored``) since the deployment, by indexed fields."""
-        for log in self.chain.logs(event, self.contracts.deployment.block, where=where):
+    def events(self, event: Any, *, since: int = 0, **where: Any) -> Iterator[dict[str, Any]]:
+        """The arguments of every ``event`` (``contract.events.Anchored``) since the deployment, or from block ``since`` on,
+        by indexed fields."""
+        first = max(since, self.contracts.deployment.block)
+        for log in self.chain.logs(event, first, where=where):
             yield dict(log["args"])
 
     def secret(self, purpose: str, subject: bytes, *numbers: int) -> bytes:
@@ -213,10 +215,10 @@ class Ledger:
             return _header(event)
         raise ChainError(f"agent {agent_id} anchored no batch from nonce {first_nonce}")
 
-    def batches(self, agent_id: int | None = None) -> Iterator[BatchHeader]:
-        """Every anchored batch, oldest first."""
+    def batches(self, agent_id: int | None = None, *, since: int = 0) -> Iterator[BatchHeader]:
+        """Every batch anchored from block ``since`` on, oldest first."""
         where = {} if agent_id is None else {"agentId": agent_id}
-        for event in self.events(self.contracts.log.events.Anchored, **where):
+        for event in self.events(self.contracts.log.events.Anchored, since=since, **where):
             yield _header(event)
 
     def batch_of(self, agent_id: int, nonce: int) -> BatchHeader | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._audit import actions, audit
+    from ._auditor import Auditor, AuditPolicy, Budget
     from ._batches import BatchDispute, challenge_batch, drift_threshold, request_audit
     from ._challenge import (
         STATES,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         open_challenge,
         prove_equivocation,
     )
+    from ._daemon import DaemonLog, Entry, MeteredLedger, metrics_text, serve
     from ._delegation import (
         Delegation,
         DelegationExit,
@@ -41,8 +43,11 @@ if TYPE_CHECKING:
         index_for,
     )
     from ._finding import DEMAND_STATES, FAULTS, QUESTIONS, Anchored, Demand, Finding, enforce
+    from ._journal import Case, Draw, Journal
     from ._juror import Juror
+    from ._jury_service import JuryPolicy, JuryService
     from ._proofs import anchored_records
+    from ._prosecutor import Prosecutor
     from ._questions import challenge_shares, challenge_training, claim_found
     from ._responder import Answer, Responder
     from ._search import find_fault
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
     )
     from ._verify import Action, Check, ReplayerFor, Report, Verdict, fetch_action, generation_of, verify
     from ._votes import ANSWERS, UNAVAILABLE, AnswerVote, Vote
+    from ._worth import Worth, worth_of_challenge, worth_of_finding
 
 __all__ = [
     "ANSWERS",
@@ -72,22 +78,34 @@ __all__ = [
     "Anchored",
     "Answer",
     "AnswerVote",
+    "AuditPolicy",
+    "Auditor",
     "BatchDispute",
+    "Budget",
+    "Case",
     "Challenge",
     "Check",
+    "DaemonLog",
     "Delegation",
     "DelegationExit",
     "DelegationPool",
     "Demand",
+    "Draw",
+    "Entry",
     "Evidence",
     "Examiner",
     "Exit",
     "Finding",
     "IndexFor",
+    "Journal",
     "Juror",
+    "JuryPolicy",
+    "JuryService",
+    "MeteredLedger",
     "Opinion",
     "Outcome",
     "Payouts",
+    "Prosecutor",
     "ReplayerFor",
     "Report",
     "Responder",
@@ -97,6 +115,7 @@ __all__ = [
     "TrainingExaminer",
     "Verdict",
     "Vote",
+    "Worth",
     "actions",
     "add_reward",
     "anchored_records",
@@ -121,11 +140,13 @@ __all__ = [
     "index_for",
     "join_jury",
     "leave_jury",
+    "metrics_text",
     "open_challenge",
     "position",
     "prove_equivocation",
     "recompute_payouts",
     "request_audit",
+    "serve",
     "set_commission",
     "stake",
     "undelegate",
@@ -134,10 +155,13 @@ __all__ = [
     "withdraw",
     "withdraw_delegation",
     "withdraw_jury",
+    "worth_of_challenge",
+    "worth_of_finding",
 ]
 
 _HOME = {
     "_audit": ("actions", "audit"),
+    "_auditor": ("Auditor", "AuditPolicy", "Budget"),
     "_batches": ("BatchDispute", "challenge_batch", "drift_threshold", "request_audit"),
     "_challenge": (
         "STATES",
@@ -148,6 +172,7 @@ _HOME = {
         "open_challenge",
         "prove_equivocation",
     ),
+    "_daemon": ("DaemonLog", "Entry", "MeteredLedger", "metrics_text", "serve"),
     "_delegation": (
         "Delegation",
         "DelegationExit",
@@ -173,8 +198,11 @@ _HOME = {
         "index_for",
     ),
     "_finding": ("DEMAND_STATES", "FAULTS", "QUESTIONS", "Anchored", "Demand", "Finding", "enforce"),
+    "_journal": ("Case", "Draw", "Journal"),
     "_juror": ("Juror",),
+    "_jury_service": ("JuryPolicy", "JuryService"),
     "_proofs": ("anchored_records",),
+    "_prosecutor": ("Prosecutor",),
     "_questions": ("challenge_shares", "challenge_training", "claim_found"),
     "_responder": ("Answer", "Responder"),
     "_search": ("find_fault",),
@@ -201,6 +229,7 @@ _HOME = {
         "verify",
     ),
     "_votes": ("ANSWERS", "UNAVAILABLE", "AnswerVote", "Vote"),
+    "_worth": ("Worth", "worth_of_challenge", "worth_of_finding"),
 }
 _LAZY = {name: module for module, names in _HOME.items() for name in names}
 

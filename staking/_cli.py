@@ -1,4 +1,4 @@
-"""``openledger verify|actions|audit``, and the commands of this folder's other modules."""
+"""``openledger verify|actions|audit sample``, and the commands of this folder's other modules."""
 
 from __future__ import annotations
 
@@ -13,12 +13,43 @@ from ..registry.commands import console
 from . import _challenge_cli as challenge_cli
 from . import _dispute_cli as dispute_cli
 from . import _question_cli as question_cli
+from . import _serve_cli as serve_cli
 from ._calibrate_cli import calibrate, tolerances_at
 from ._delegate_cli import delegate
 from ._examine import Retrain
 from ._stake_cli import jury, stake
 
 __all__ = ["add_to"]
+
+
+class _Defaulting(TyperGroup):
+    """A group with a command that needs no name."""
+
+    default = ""
+
+    def complete(self, words: list[str]) -> list[str]:
+        """``words`` with the name that was left out."""
+        named = words and (words[0] in self.commands or words[0] == "--help")
+        return words if named else [self.default, *words]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self.complete(args))
+
+
+class _Verify(_Defaulting):
+    """``verify CID`` beside ``verify calibrate``."""
+
+    default = "record"
+
+
+class _Audit(_Defaulting):
+    """``audit`` samples, beside ``audit serve``."""
+
+    default = "sample"
+
+
+verify = typer.Typer(cls=_Verify, help="Verify an action from its CID (`openledger verify CID`).")
+audit = typer.Typer(cls=_Audit, help="Check anchored actions at random: once, or unattended.")
 
 
 def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
@@ -28,22 +59,11 @@ def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
     dispute_cli.add_to(app, retrain)
     question_cli.add_to(app)
     app.command()(actions)
-    app.command()(audit)
+    serve_cli.add_to(audit, jury, retrain)
+    app.add_typer(audit, name="audit")
     app.add_typer(stake, name="stake")
     app.add_typer(jury, name="jury")
     app.add_typer(delegate, name="delegate")
-
-
-class _RecordFirst(TyperGroup):
-    """``verify CID`` beside ``verify calibrate``: what is no command is the CID of a record."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        return super().resolve_command(ctx, args if args[0] in self.commands else ["record", *args])
-
-
-verify = typer.Typer(
-    cls=_RecordFirst, no_args_is_help=True, help="Verify an action from its CID (`openledger verify CID`)."
-)
 
 
 @verify.command()
@@ -85,9 +105,10 @@ def actions(agent_id: Annotated[int | None, typer.Argument(help="one agent; defa
             console.print(f"agent {agent}  nonce {nonce}  {cid}")
 
 
-def audit(
+@audit.command()
+def sample(
     agent_id: Annotated[int | None, typer.Argument(help="one agent; default all")] = None,
-    sample: Annotated[int, typer.Option(min=1, help="actions to replay")] = 10,
+    count: Annotated[int, typer.Option("--sample", min=1, help="actions to replay")] = 10,
 ) -> None:
     """Replay a random sample of the anchored actions that can still be challenged."""
     from ..openlora import Tolerances, replayer_for
@@ -101,7 +122,7 @@ def audit(
                 connection.ledger,
                 connection.store,
                 replayer,
-                sample=sample,
+                sample=count,
                 agent_id=agent_id,
                 tolerances=Tolerances(tolerances_at(connection.settings)),
             )

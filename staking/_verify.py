@@ -66,7 +66,7 @@ class Check:
 @dataclass
 class Report:
     """The verdict on an action and every check behind it. ``step`` and ``token`` locate a mismatch of
-    replay; ``replay`` holds its evidence."""
+    replay, the first or the first that convicts; ``replay`` holds its evidence."""
 
     cid: str
     checks: list[Check] = field(default_factory=list)
@@ -282,14 +282,11 @@ def _check_replay(
             base = AssetRef(step.base_asset_id, step.base)
             result = replay(generation_of(step), replayer(base), base=base, tolerances=tolerances)
             report.tokens_replayed += len(step.output_tokens)
-            if (
-                not report.add(
-                    "replay",
-                    Verdict(result.verdict),
-                    f"step {index}: {result.why or f'{len(step.output_tokens)} tokens replayed'}",
-                )
-                and report.step is None
-            ):
+            if not report.add(
+                "replay",
+                Verdict(result.verdict),
+                f"step {index}: {result.why or f'{len(step.output_tokens)} tokens replayed'}",
+            ) and (report.replay is None or (result.gross and not report.replay.gross)):
                 report.step, report.token, report.replay = index, result.first_token, result
     except (EngineError, ContentError, UserError) as error:
         report.add("replay", Verdict.UNVERIFIED, str(error))

@@ -119,6 +119,7 @@ def parse(line: str, named: bool = False) -> None:
     if words == ["--help"]:
         return
     while hasattr(command, "commands"):
+        words = getattr(command, "complete", list)(words)  # `audit` without a command's name
         assert words, f"openledger {line}: a command is missing"
         name = words.pop(0)
         assert name in command.commands, f"openledger {line}: there is no command {name!r}"

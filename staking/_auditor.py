@@ -1,0 +1,279 @@
+"""Draws anchored actions at random, checks them, and has the prosecutor bring what is wrong. One pass at a time, so that it
+may be stopped anywhere: what was drawn, checked and brought is in the journal, and what was committed on the chain."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from ..errors import ContentError, OpenLedgerError
+from ..registry import Batch, BatchHeader, ContentStore, Ledger, ModelCallStep, cid_from_digest
+from ._daemon import UNREACHABLE, DaemonLog
+from ._demands import withheld_batch
+from ._due import clock
+from ._finding import Finding
+from ._journal import Draw, Journal
+from ._prosecutor import OVERLAP, Prosecutor
+from ._search import find_fault
+from ._verify import ReplayerFor, Report, Verdict, fetch_action, verify
+
+__all__ = ["AuditPolicy", "Auditor", "Budget"]
+
+COUNTERS = ("actions_seen", "actions_sampled", "actions_verified", "actions_mismatch", "actions_unverified",
+            "tokens_replayed", "challenged", "proved", "demanded", "won", "lost", "wei_earned", "wei_lost", "wei_gas")  # fmt: skip
+ATTEMPTS = 4
+POISON = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What content made to end auditors might raise where no check stops it: it must cost its own action only."""
+RETRY = 600  # seconds before an action that could not be checked is looked at again; doubled each time
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPolicy:
+    """What an auditor looks at and what it spends."""
+
+    rate: float = 0.1
+    """Probability that an anchored action is drawn, above 0 and at most 1."""
+    agents: Collection[int] | None = None
+    """Ids; None for all."""
+    tokens_per_pass: int = 20_000
+    """Output tokens that may be replayed."""
+    tokens_per_hour: int = 200_000
+    confidence: int = 9_500
+    """Of 10,000 challenges, how many it expects to convict."""
+    least_profit: int = 0
+    """Wei a challenge has to bring on average."""
+    demand_after: int = 3_600
+    """Seconds for which content must be missing before it is demanded."""
+    random_audits: bool = False
+    """Ask for random audits, paid from the audit fund, of as many batches as ``rate`` draws."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many tokens may still be replayed, in this pass and in this hour."""
+
+    per_pass: int
+    per_hour: int
+    spent_pass: int = 0
+    spent_hour: int = 0
+
+    def allows(self, tokens: int) -> bool:
+        """Whether to begin; an action larger than a whole budget gets one for itself, or it would never be replayed."""
+        parts = ((self.spent_pass, self.per_pass), (self.spent_hour, self.per_hour))
+        return all(spent == 0 or spent + tokens <= limit for spent, limit in parts)
+
+    def spend(self, tokens: int) -> None:
+        self.spent_pass += tokens
+        self.spent_hour += tokens
+
+
+@dataclass
+class Auditor:
+    """See the module. ``rng`` draws; an operator must not be able to foresee it."""
+
+    ledger: Ledger
+    store: ContentStore
+    replayer: ReplayerFor
+    journal: Journal
+    log: DaemonLog
+    policy: AuditPolicy = field(default_factory=AuditPolicy)
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    now: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self.journal.expect(COUNTERS)
+        self.prosecutor = Prosecutor(
+            self.ledger, self.store, self.journal, self.log, self.policy.confidence, self.policy.least_profit
+        )
+
+    def run(self) -> None:
+        """One pass: own disputes first, for they have deadlines; then new batches, checks and challenges.
+
+        Raises ``ChainError`` when the chain is away; everything else is logged and tried again.
+        """
+        self.prosecutor.adopt()
+        self.prosecutor.tend()
+        for draw in self.journal.draws("found"):
+            self._guarded(draw, self._reconsider)
+        self.look_for_batches()
+        hour = self.journal.spent_since(int(self.now()) - 3_600)
+        budget = Budget(self.policy.tokens_per_pass, self.policy.tokens_per_hour, spent_hour=hour)
+        for draw in self.journal.draws("drawn"):
+            if draw.next_at <= self.now():
+                self._guarded(draw, lambda one: self._check(one, budget))
+        self.prosecutor.tend()
+
+    def look_for_batches(self) -> None:
+        """Draw from the batches anchored since the last pass. Drawn is drawn: a restart does not draw again."""
+        head = self.ledger.chain.block_number()
+        since = int(self.journal.noted("batches-read") or 0) - OVERLAP
+        for header in self.ledger.batches(since=since):
+            if self.policy.agents is not None and header.agent_id not in self.policy.agents:
+                continue
+            if self.journal.knows(header):
+                continue
+            over = clock(self.ledger) > self.ledger.challengeable_until(header)
+            nonces = range(header.first_nonce, header.first_nonce + header.count)
+            drawn = [] if over else [nonce for nonce in nonces if self.rng.random() < self.policy.rate]
+            batch = f"batch of agent {header.agent_id} from nonce {header.first_nonce}"
+            more = "its window is over" if over else f"{len(drawn)} drawn"
+            about = {"agentId": header.agent_id, "nonce": header.first_nonce, "count": header.count}
+            with self.journal.together():
+                self.journal.add_batch(header, drawn)
+                self.journal.count("actions_seen", header.count)
+                self.journal.count("actions_sampled", len(drawn))
+            # not which ones: whoever reads the log must not know what will not be looked at
+            self.log.write("seen", f"{batch}: {header.count} actions, {more}", drawn=len(drawn), **about)
+            if self.policy.random_audits and not over and self.rng.random() < self.policy.rate:
+                self.prosecutor.ask_for_audit(header)
+        if not self.ledger.chain.is_dry_run:
+            self.journal.note("batches-read", str(head))
+
+    def _guarded(self, draw: Draw, work: Callable[[Draw], None]) -> None:
+        try:
+            work(draw)
+        except OpenLedgerError as error:
+            if error.code == UNREACHABLE:
+                raise
+            self.log.problem(f"nonce {draw.nonce} of batch {draw.batch[:8]}", error, cid=draw.cid)
+        except POISON as error:
+            why = f"{type(error).__name__} while it was looked at: {error}"
+            if draw.stage == "found":
+                self.log.write_once(f"found {draw.cid}", "problem", why, cid=draw.cid)
+            else:
+                self._retry(draw, self.journal.header(draw), why)
+
+    def _open(self, draw: Draw) -> BatchHeader | None:
+        """The draw's batch, while it can be challenged; after that the draw is done."""
+        header = self.journal.header(draw)
+        if clock(self.ledger) <= self.ledger.challengeable_until(header):
+            return header
+        if draw.stage == "found":
+            self._finish(draw, header, draw.verdict, f"{draw.why}; its window closed")
+        else:
+            why = f"; last: {draw.why}" if draw.why else ""
+            self._finish(draw, header, "unverified", f"its window closed before it could be checked{why}")
+        return None
+
+    # -- checking --------------------------------------------------------------------------------
+
+    def _check(self, draw: Draw, budget: Budget) -> None:
+        header = self._open(draw)
+        if header is None:
+            return None
+        try:
+            batch = Batch.decode(cid_from_digest(header.batch_digest), self.store.get)
+        except ContentError as error:
+            self._require_store()
+            found = withheld_batch(header, self.ledger, self.store)
+            return self._withheld(draw, header, found, str(error))
+        draw.cid = batch.entries[draw.nonce - header.first_nonce].envelope
+        try:
+            fault = find_fault(draw.cid, store=self.store, ledger=self.ledger)
+            if fault is not None:
+                return self._fault(draw, header, fault)
+            steps = fetch_action(draw.cid, self.store).steps
+        except ContentError as error:
+            self._require_store()
+            return self._retry(draw, header, str(error))
+        draw.missing_since = 0
+        tokens = sum(len(step.output_tokens) for step in steps if isinstance(step, ModelCallStep))
+        if not budget.allows(tokens):
+            self.log.write_once("budget", "budget", "the replay budget is spent; the rest waits")
+            return self.journal.save_draw(draw)
+        report = verify(draw.cid, store=self.store, ledger=self.ledger, replayer=self.replayer)
+        budget.spend(report.tokens_replayed)
+        draw.tokens += report.tokens_replayed
+        self.journal.spend(int(self.now()), report.tokens_replayed)
+        self.journal.count("tokens_replayed", report.tokens_replayed)
+        return self._judge(draw, header, report)
+
+    def _judge(self, draw: Draw, header: BatchHeader, report: Report) -> None:
+        if report.verdict is Verdict.VERIFIED:
+            return self._finish(draw, header, "verified", "")
+        if report.verdict is Verdict.UNVERIFIED:
+            replayed = [check.verdict for check in report.checks if check.name == "replay"]
+            if replayed and Verdict.UNVERIFIED not in replayed:  # what is missing is not a matter of time
+                return self._finish(draw, header, "unverified", report.summary)
+            return self._retry(draw, header, report.summary)
+        replay = report.replay
+        if replay is None or report.step is None or replay.evidence is None:
+            return self._finish(draw, header, "mismatch", f"{report.summary}; no dispute is about this")
+        draw.step = report.step if replay.gross else -2
+        draw.token = replay.evidence
+        self._at_fault(draw, header, report.summary)
+        return self._reconsider(draw)
+
+    def _fault(self, draw: Draw, header: BatchHeader, fault: Finding) -> None:
+        if fault.fault == "DataWithheld":
+            return self._withheld(draw, header, fault, fault.why)
+        draw.step = -1
+        self._at_fault(draw, header, f"{fault.fault}: {fault.why}")
+        return self._reconsider(draw)
+
+    def _at_fault(self, draw: Draw, header: BatchHeader, why: str) -> None:
+        draw.stage, draw.verdict, draw.why = "found", "mismatch", why
+        self._tell(draw, header)
+        self.journal.save_draw(draw)
+
+    def _reconsider(self, draw: Draw) -> None:
+        """Bring what was found, if it pays now."""
+        header = self._open(draw)
+        if header is None:
+            return
+        if draw.step == -1:
+            fault = find_fault(draw.cid, store=self.store, ledger=self.ledger)
+            over = fault is None or self.prosecutor.bring(draw, header, fault)
+        else:
+            over = self.prosecutor.challenge(draw, header)
+        if over and not self.ledger.chain.is_dry_run:
+            draw.stage = "done"
+            self.journal.save_draw(draw)
+
+    def _withheld(self, draw: Draw, header: BatchHeader, found: Finding | None, why: str) -> None:
+        """Content is missing: perhaps it only travels slowly, so it is demanded after a while only."""
+        self._require_store()
+        now = clock(self.ledger)
+        draw.missing_since = draw.missing_since or now
+        if found is not None and now - draw.missing_since >= self.policy.demand_after:
+            self.prosecutor.bring(draw, header, found)
+        self._retry(draw, header, why, limited=False)
+
+    def _require_store(self) -> None:
+        """Raises ``ContentError`` when the store answers nothing at all: then nothing is known to be missing."""
+        self.store.get(self.store.put(b"openledger", "raw"))
+
+    def _retry(self, draw: Draw, header: BatchHeader, why: str, *, limited: bool = True) -> None:
+        draw.attempts += 1
+        if limited and draw.attempts >= ATTEMPTS:
+            return self._finish(draw, header, "unverified", why)
+        wait = min(RETRY * 2 ** (draw.attempts - 1), 3_600)
+        draw.next_at, draw.why = int(self.now()) + wait, why
+        draw.verdict = "unverified"
+        self._tell(draw, header, again=wait)
+        return self.journal.save_draw(draw)
+
+    def _finish(self, draw: Draw, header: BatchHeader, verdict: str, why: str) -> None:
+        draw.stage, draw.verdict, draw.why = "done", verdict, why
+        self._tell(draw, header)
+        self.journal.save_draw(draw)
+
+    def _tell(self, draw: Draw, header: BatchHeader, again: int | None = None) -> None:
+        """A line for everything that was looked at, before it is noted as looked at."""
+        what = f"agent {header.agent_id} nonce {draw.nonce}: {draw.verdict}"
+        if draw.why:
+            what += f", {draw.why.removeprefix(f'{draw.verdict}: ')}"
+        more = {} if again is None else {"retryIn": again}
+        self.log.write(
+            "checked",
+            what,
+            agentId=header.agent_id,
+            nonce=draw.nonce,
+            cid=draw.cid,
+            verdict=draw.verdict,
+            why=draw.why,
+            tokens=draw.tokens,
+            **more,
+        )

@@ -160,6 +160,32 @@ contract DisputesJoinTest is Case {
         _revealVote(id, members[0], one, -80_000);
     }
 
+    function test_join_settlesAlthoughEveryJurorIsFarFromSomeMedian() public {
+        uint256 id = _opened(3);
+        _join(joiner, id, 5);
+        _draw(id);
+        address[] memory members = disputes.committee(id);
+        int32[][] memory votes = new int32[][](members.length);
+        for (uint256 i; i < members.length; ++i) {
+            // the third juror has the median of one leaf, the second that of the other, nobody both
+            votes[i] = new int32[](2);
+            votes[i][0] = leaves[3].logprob - 3000 * int32(int256(i));
+            votes[i][1] = leaves[5].logprob - 3000 * int32(int256((i + 1) % members.length));
+            _commitVote(id, members[i], votes[i], -80_000);
+        }
+        for (uint256 i; i < members.length; ++i) {
+            _revealVote(id, members[i], votes[i], -80_000);
+        }
+        disputes.resolve(id);
+        _finish(id);
+        _settleAll(id);
+        assertEq(uint8(disputes.dispute(id).state), uint8(State.Convicted));
+        for (uint256 i; i < members.length; ++i) {
+            assertLt(vault.jurorStake(members[i]), JUROR_STAKE);
+        }
+        assertEq(token.balanceOf(address(disputes)), 0);
+    }
+
     function join(address by, uint256 id, uint32 token_) external {
         _join(by, id, token_);
     }

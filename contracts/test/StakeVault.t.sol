@@ -13,6 +13,7 @@ contract StakeVaultTest is World {
         vault.deposit(agentId, 5 ether);
         assertEq(vault.stakeOf(agentId), STAKE + 5 ether);
         assertEq(vault.positionOf(agentId, stranger).active, 0);
+        assertEq(actionLog.coverageLeft(agentId), (STAKE + 5 ether) / 4);
     }
 
     function test_deposit_revertsForZeroAndUnknownAgents() public {

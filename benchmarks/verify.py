@@ -86,13 +86,13 @@ class Ladder:
             name: AdapterRef(at, content.add_path(path))
             for at, (name, path) in enumerate(adapters.items(), 2)
         }
-        self._base, self._content, self._folder = base, content, folder
+        self.base, self._content, self._folder = base, content, folder
         self.engine = self.start()
 
     def start(self, dtype: str = "float32") -> Engine:
         known = LocalRegistry(tuple(self.refs.values()), self.asset)
         store = AdapterStore(self._content, known, self._folder / "adapters")
-        return Engine(str(self._base), base_asset=self.asset, adapters=store, engine={"dtype": dtype})
+        return Engine(str(self.base), base_asset=self.asset, adapters=store, engine={"dtype": dtype})
 
     def make(
         self, prompts: list[tuple[int, ...]], length: int, who: str | None, temperature: float = 1.0, salt: int = 0,
@@ -215,7 +215,7 @@ def climb(ladder: Ladder, outputs: int) -> tuple[dict[str, dict[int, dict[str, f
     """Shares called a mismatch by replay, by logprobs alone, and by full re-generation; and the 64-token outputs."""
     told: dict[str, dict[int, dict[str, float]]] = {}
     kept: dict[str, Any] = {}
-    prompts = prompts_of(ladder._base, outputs)
+    prompts = prompts_of(ladder.base, outputs)
     for rung, run in track(ladder.rungs().items(), "climbing", console=console):
         told[rung] = {}
         for length in (16, 64):
@@ -299,7 +299,7 @@ def main() -> None:
 
 
 def report(given: Any, frozen: Any, spent: dict[str, float], told: Any, peer: dict[str, Any] | None) -> str:
-    share, bound = frozen.false_positives
+    _, bound = frozen.false_positives
     lines = [
         f"{machine()}. Adapter A is rank {RECIPE.rank} after {given.steps} of {RECIPE.steps} steps; {given.outputs} outputs a rung and "
         "length, temperature 1. Shares called a mismatch.",
@@ -321,7 +321,6 @@ def report(given: Any, frozen: Any, spent: dict[str, float], told: Any, peer: di
         f"{frozen.max_delta / 1e4:.4f} nat. CPU seconds against {generate:.0f} of generating them (in batches of up to 32): "
         f"logprobs {spent['score'] / generate:.2f}, logprobs and 8 replayed choices {spent['observe'] / generate:.2f}.",
     ]
-    assert share == frozen.exceeded_tokens / frozen.tokens
     if peer is not None:
         lines.append(f"TOPLOC commits to {peer['bytes_a_token']} bytes a token, replay to 4.")
     lines += [

@@ -124,21 +124,21 @@ class Journal:
 
     # -- cases -----------------------------------------------------------------------------------
 
-    def cases(self, *, open_only: bool = True) -> list[Case]:
-        """Oldest first."""
+    def cases(self) -> list[Case]:
+        """Those that have not ended, oldest first."""
+        return self._cases("where done = 0 order by rowid")
+
+    def case(self, kind: str, number: int) -> Case | None:
+        """The case with this number, if it is known."""
+        return next(iter(self._cases("where kind = ? and id = ?", kind, number)), None)
+
+    def _cases(self, which: str, *values: Any) -> list[Case]:
         names = ", ".join(field.name for field in fields(Case))
-        where = "where done = 0" if open_only else ""
-        rows = self._db.execute(f"select {names} from cases {where} order by rowid").fetchall()
+        rows = self._db.execute(f"select {names} from cases {which}", values).fetchall()
         return [
             Case(k, i, a, n, s, t, int(bond), state, bool(over))
             for k, i, a, n, s, t, bond, state, over in rows
         ]
-
-    def case(self, kind: str, number: int) -> Case | None:
-        """The case with this number, if it is known."""
-        return next(
-            (one for one in self.cases(open_only=False) if (one.kind, one.id) == (kind, number)), None
-        )
 
     def save_case(self, case: Case) -> None:
         _upsert(self._db, "cases", case)

@@ -150,7 +150,7 @@ def test_a_challenge_that_does_not_pay_is_logged_and_not_sent_until_it_does(
 ) -> None:
     desk = Desk.open(world, pool, world.people.cheat, world.adapters["findings"])
     (cid,) = desk.answer(questions(1, 40), {0: with_an_edited_token}, fee=FEE // 10)
-    account = world.connection.devnet.accounts[14]  # type: ignore[union-attr]
+    account = world.connection.devnet.accounts[14]
     only = AuditPolicy(rate=1.0, agents={desk.agent_id})
     audit = auditor(world, pool, account, tmp_path, only)
     with base_fee(world.connection, 10**12):
@@ -170,7 +170,7 @@ def base_fee(connection: Connection, wei: int) -> Iterator[None]:
     """What gas costs on the devnet, while inside."""
     ask = connection.chain.w3.provider.make_request
     for fee in (wei, 10**9):
-        ask("anvil_setNextBlockBaseFeePerGas", [hex(fee)])  # type: ignore[arg-type]
+        ask("anvil_setNextBlockBaseFeePerGas", [hex(fee)])
         connection.chain.mine()
         if fee == wei:
             yield
@@ -189,14 +189,14 @@ def test_an_auditor_killed_between_commitment_and_evidence_shows_it_when_started
             lambda: "its window" not in said(tmp_path / "first") and '"seen"' in said(tmp_path / "first"),
             process,
         )
-        ask("evm_setAutomine", [False])  # type: ignore[arg-type]
+        ask("evm_setAutomine", [False])
         try:
             wait_until(lambda: connection.chain.mine() > 0 and commitments(ledger, desk) != [], process)
             process.kill()
             process.wait()
-            ask("anvil_dropAllTransactions", [])  # type: ignore[arg-type]
+            ask("anvil_dropAllTransactions", [])
         finally:
-            ask("evm_setAutomine", [True])  # type: ignore[arg-type]
+            ask("evm_setAutomine", [True])
     assert process.returncode == -signal.SIGKILL
     (number,) = commitments(ledger, desk)
     disputes = ledger.contracts.disputes

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -117,13 +118,11 @@ class Dispatch:
         """End a replica once what it holds has ended, or after ``patience`` seconds; what then still runs is made again
         on another."""
         self._set(replica, "drained")
-        try:
-            async with asyncio.timeout(patience):
-                await self._ask(replica, "drain")
-        except Exception:  # noqa: BLE001, S110 - late, or dead already: either way it ends now
-            pass
         import ray
 
+        with suppress(TimeoutError, ray.exceptions.RayError):  # late, or dead already: either way it ends now
+            async with asyncio.timeout(patience):
+                await self._ask(replica, "drain")
         await asyncio.to_thread(ray.kill, self._replicas[replica])
 
     async def close(self, patience: float) -> None:

@@ -9,9 +9,10 @@ from ..registry import Ledger
 from ._batches import BatchDispute
 from ._challenge import STATES
 
-__all__ = ["DueStep", "clock", "due_step"]
+__all__ = ["SEATS", "DueStep", "clock", "due_step"]
 
-_SEATS = (5, 11, 23)
+SEATS = (5, 11, 23)
+"""Jurors of a committee, by tier (contracts' ``JuryBase``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _due(ledger: Ledger, dispute_id: int, found: Any, state: str) -> str | None:
     if state == "Opening":
         return "close the leaves" if now > int(found.evidenceBy) or _all_shown(ledger, dispute_id) else None
     if state == "Drawn":
-        voted = int(found.reveals) == _SEATS[int(found.tier)]
+        voted = int(found.reveals) == SEATS[int(found.tier)]
         return "rule" if voted or now > int(found.revealBy) else None
     if state == "Ruled":
         return "make the ruling final" if now > int(found.appealBy) else None

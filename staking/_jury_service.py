@@ -11,7 +11,7 @@ from ..errors import ContentError, OpenLedgerError
 from ..registry import Ledger, keccak
 from ._challenge import STATES
 from ._daemon import UNREACHABLE, DaemonLog
-from ._due import clock, due_step, take
+from ._due import SEATS, clock, due_step, take
 from ._journal import Journal
 from ._juror import Juror
 
@@ -28,7 +28,6 @@ COUNTERS = (
     "wei_lost",
     "wei_gas",
 )
-_SEATS = (5, 11, 23)
 _ENDED = ("Convicted", "Acquitted", "Voided", "Forfeited")
 
 
@@ -122,7 +121,7 @@ class JuryService:
             self._missed(seat, number, "did not commit in time")
         elif now > int(found.revealBy):
             self._missed(seat, number, "did not reveal in time")
-        elif now > int(found.commitBy) or int(found.commits) == _SEATS[int(found.tier)]:
+        elif now > int(found.commitBy) or int(found.commits) == SEATS[int(found.tier)]:
             made = self.juror.reveal(number)
             self.journal.count("revealed")
             self.log.write("revealed", f"dispute {number}: {made}", dispute=number, **made.to_plain())

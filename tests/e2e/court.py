@@ -172,6 +172,16 @@ class Court:
             ask("evm_revert", [before])
         raise AssertionError(f"500 blocks and none decides {selected}")
 
+    def acquit(self, audit: BatchDispute) -> None:
+        """A selected audit of honest leaves to its end: they are opened from the content store, five jurors, no appeal."""
+        opener = BatchDispute(self.account(4), audit.id)
+        assert opener.open_leaves(opener.header(), self.connection.store) == 64
+        assert audit.close_leaves() == "Open"
+        audit.draw()
+        self.vote(audit, {})
+        audit.resolve()
+        self.finish(audit)
+
     def check_books(self) -> None:
         """Everything is decided here: disputes hold the audit fund, the vault what it owes, OPEN is backed one to one."""
         contracts, call = self.connection.contracts, self.chain.call

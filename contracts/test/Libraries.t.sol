@@ -7,8 +7,11 @@ import { Median } from "src/types/DisputeTypes.sol";
 import { SumTree } from "src/libraries/SumTree.sol";
 import { Drift } from "src/libraries/Drift.sol";
 import { IndexedMerkle } from "src/libraries/IndexedMerkle.sol";
+import { MerkleSum } from "src/libraries/MerkleSum.sol";
 import { ShareMath } from "src/libraries/ShareMath.sol";
 import { AgentState, AgentStateLib } from "src/types/AgentState.sol";
+import { SumNode } from "src/types/Records.sol";
+import { Payout, Trees } from "./utils/Trees.sol";
 
 /// @title The libraries against slow, obvious models of themselves.
 contract LibrariesTest is Test {
@@ -150,6 +153,49 @@ contract LibrariesTest is Test {
         uint256 depth = IndexedMerkle.depthOf(count);
         assertGe(uint256(1) << depth, count);
         if (depth != 0) assertLt(uint256(1) << (depth - 1), count);
+    }
+
+    function test_fuzz_sums_aLeafIsProvenUnderItsOwnNumberOnly(uint256 count, uint256 index) public view {
+        count = bound(count, 2, 20);
+        index = bound(index, 0, count - 1);
+        Payout[] memory payouts = _payouts(count);
+        SumNode memory root = Trees.sumRoot(payouts);
+        SumNode[] memory proof = Trees.sumProof(payouts, index);
+        bytes32 leaf = MerkleSum.leafOf(uint32(index), payouts[index].account, payouts[index].amount);
+        assertTrue(this.verifySum(root, count, index, leaf, payouts[index].amount, proof));
+        // the path reads the lowest bits only, so this one leads to the root as well
+        uint256 beyond = index + (1 << proof.length);
+        assertFalse(this.verifySum(root, count, beyond, leaf, payouts[index].amount, proof));
+    }
+
+    function test_sums_anInnerNodeIsNoLeaf() public view {
+        Payout[] memory payouts = _payouts(4);
+        SumNode memory root = Trees.sumRoot(payouts);
+        SumNode[] memory proof = Trees.sumProof(payouts, 0);
+        SumNode[] memory rest = new SumNode[](1);
+        rest[0] = proof[1];
+        bytes32 leaf = MerkleSum.leafOf(0, payouts[0].account, payouts[0].amount);
+        bytes32 inner = keccak256(abi.encode(leaf, payouts[0].amount, proof[0].hash, proof[0].sum));
+        assertFalse(this.verifySum(root, 4, 0, inner, payouts[0].amount + payouts[1].amount, rest));
+    }
+
+    /// @dev Calldata entry point.
+    function verifySum(
+        SumNode calldata root,
+        uint256 count,
+        uint256 index,
+        bytes32 leaf,
+        uint256 amount,
+        SumNode[] calldata proof
+    ) external pure returns (bool) {
+        return MerkleSum.verify(root.hash, root.sum, count, index, leaf, amount, proof);
+    }
+
+    function _payouts(uint256 count) private pure returns (Payout[] memory payouts) {
+        payouts = new Payout[](count);
+        for (uint256 i; i < count; ++i) {
+            payouts[i] = Payout(address(uint160(i + 1)), i + 1);
+        }
     }
 
     function test_fuzz_agentState_packs(uint40 nonce, uint24 epoch, uint96 fees, uint96 backing) public pure {

@@ -1,5 +1,5 @@
 """One LoRA layer on CPU, in microseconds: gather + bmm, a product for each adapter, the compiled loop; and the base
-product beside them. Decides ``MANY`` in openlora/_lora_cpu.py. ``OMP_NUM_THREADS=1 python -m benchmarks.lora_operator``"""
+product beside them. ``OMP_NUM_THREADS=1 python -m benchmarks.lora_operator``"""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def row(size: int, rows: int, adapters: int) -> str:
     a[:, :RANK], b[..., :RANK] = torch.randn(SLOTS, RANK, size), torch.randn(SLOTS, size, RANK)
     x, y, weight = torch.randn(rows, size), torch.randn(rows, size), torch.randn(size, size)
     slots = torch.arange(rows) % adapters
-    ranks = np.full(SLOTS, RANK, np.int64)
+    order = np.argsort(slots.numpy(), kind="stable")
+    kept = [(a[slot, :RANK].clone(), b[slot, :, :RANK].T.clone().T) for slot in range(SLOTS)]
+    table = np.array([(RANK, one.data_ptr(), other.data_ptr(), size) for one, other in kept], np.int64)
     groups = [(slot, (slots == slot).nonzero().squeeze(1)) for slot in range(adapters)]
 
     def gather() -> None:
@@ -40,12 +42,12 @@ def row(size: int, rows: int, adapters: int) -> str:
     def products() -> None:
         for slot, mine in groups:
             if adapters == 1:
-                y.add_((x @ a[slot, :RANK].T) @ b[slot, :, :RANK].T)
+                y.add_((x @ kept[slot][0].T) @ kept[slot][1].T)
             else:
-                y.index_add_(0, mine, (x[mine] @ a[slot, :RANK].T) @ b[slot, :, :RANK].T)
+                y.index_add_(0, mine, (x[mine] @ kept[slot][0].T) @ kept[slot][1].T)
 
     def loop() -> None:
-        _rows(y.numpy(), x.numpy(), a.numpy(), b.numpy(), slots.numpy(), ranks, 0)
+        _rows(y.numpy(), x.numpy(), order, slots.numpy(), table, 0, size)
 
     cells = [microseconds(act) for act in (lambda: x @ weight, gather, products, loop)]
     return f"| {size} | {rows} | {adapters} | " + " | ".join(f"{cell:,.0f}" for cell in cells) + " |"

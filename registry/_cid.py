@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b32decode, b32encode
 from binascii import Error as Base32Error
+from functools import lru_cache
 from hashlib import sha256
 
 from ..errors import UserError
@@ -49,6 +50,11 @@ def cid_bytes(cid: str) -> bytes:
     """The 36 binary bytes of a CID. Raises ``UserError`` on anything this project cannot address."""
     if not isinstance(cid, str) or not cid:
         raise _malformed(cid, "it is empty")
+    return _decoded(cid)
+
+
+@lru_cache(4096)  # base32 is slow, and one adapter's CID is read some twenty times until it is in memory
+def _decoded(cid: str) -> bytes:
     if cid[0] != "b":
         cid = _foreign(cid)
     body = cid[1:]

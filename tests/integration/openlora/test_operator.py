@@ -9,7 +9,7 @@ import pytest
 import torch
 from vllm.lora.layers import LoRAMapping
 
-from openledger.openlora._lora_cpu import MANY, CompiledPunicaCPU
+from openledger.openlora._lora_cpu import CompiledPunicaCPU, Pair
 
 SLOTS, RANK = 6, 16
 RANKS = [4, 16, 1, 0, 8, 5]
@@ -17,25 +17,32 @@ RANKS = [4, 16, 1, 0, 8, 5]
 OUTPUTS = (48, 24, 24)
 
 
-def layer(dtype: torch.dtype, inputs: int = 40) -> Any:
+def layer(inputs: int = 40) -> Any:
+    """As much of a layer of vLLM as the operator reads: its stacks say how many slots and outputs there are."""
+    return SimpleNamespace(
+        lora_a_stacked=tuple(torch.full((SLOTS, 1, RANK, inputs), torch.nan) for _ in OUTPUTS),
+        lora_b_stacked=tuple(torch.full((SLOTS, 1, width, RANK), torch.nan) for width in OUTPUTS),
+    )
+
+
+def adapters(dtype: torch.dtype, inputs: int = 40) -> list[list[Pair | None]]:
+    """One for each slot, B laid out as a reader of files lays it out."""
     torch.manual_seed(0)
-    a = tuple(torch.zeros(SLOTS, 1, RANK, inputs, dtype=dtype) for _ in OUTPUTS)
-    b = tuple(torch.zeros(SLOTS, 1, width, RANK, dtype=dtype) for width in OUTPUTS)
-    for one_a, one_b in zip(a, b, strict=True):
-        for slot, rank in enumerate(RANKS):
-            one_a[slot, 0, :rank] = torch.randn(rank, inputs)
-            one_b[slot, 0, :, :rank] = torch.randn(one_b.shape[2], rank)
-        # What an adapter that was here before has left behind.
-        one_a[3], one_b[3] = torch.nan, torch.nan
-    return SimpleNamespace(lora_a_stacked=a, lora_b_stacked=b)
+    return [
+        [
+            (torch.randn(rank, inputs).to(dtype), torch.randn(rank, width).to(dtype).T)
+            for width in OUTPUTS
+            if rank
+        ]
+        for rank in RANKS
+    ]
 
 
-def operator(rows: list[int], over: Any, *, described: bool = True) -> CompiledPunicaCPU:
+def operator(rows: list[int], over: Any, weights: list[list[Pair | None]]) -> CompiledPunicaCPU:
     """``rows``: the slot of each row, −1 for the base model."""
     made = CompiledPunicaCPU(4096, max_batches=512, device="cpu")
-    if described:
-        for slot, rank in enumerate(RANKS):
-            made.describe(over, slot, [rank] * len(OUTPUTS) if rank else [])
+    for slot, pairs in enumerate(weights):
+        made.point(over, slot, pairs)
     numbers = tuple(slot + 1 for slot in rows)
     made.update_metadata(
         LoRAMapping(numbers, numbers, is_prefill=True), [slot + 1 for slot in range(SLOTS)], SLOTS + 1, 100
@@ -43,24 +50,30 @@ def operator(rows: list[int], over: Any, *, described: bool = True) -> CompiledP
     return made
 
 
-def expected(x: torch.Tensor, y: torch.Tensor, rows: list[int], over: Any) -> torch.Tensor:
-    out, start = y.double().clone(), 0
-    for a, b in zip(over.lora_a_stacked, over.lora_b_stacked, strict=True):
-        for row, slot in enumerate(rows):
-            rank = RANKS[slot] if slot >= 0 else 0
-            hidden = a[slot, 0, :rank].double() @ x[row].double()
-            out[row, start : start + b.shape[2]] += b[slot, 0, :, :rank].double() @ hidden
-        start += b.shape[2]
+def add(made: CompiledPunicaCPU, over: Any, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    made.add_lora_linear(y, x, over.lora_a_stacked, over.lora_b_stacked, 1.0, OUTPUTS)
+    return y
+
+
+def expected(
+    x: torch.Tensor, y: torch.Tensor, rows: list[int], weights: list[list[Pair | None]]
+) -> torch.Tensor:
+    out = y.double().clone()
+    for row, slot in enumerate(rows):
+        start = 0
+        for a, b in filter(None, weights[slot] if slot >= 0 else ()):
+            out[row, start : start + len(b)] += b.double() @ (a.double() @ x[row].double())
+            start += len(b)
     return out
 
 
 BATCHES = {
     "base rows only": [-1] * 5,
     "one adapter, few rows": [1] * 7,
-    "one adapter, many rows": [1] * (MANY + 3),
+    "one adapter, many rows": [1] * (64 + 3),
     "each row another": [0, 1, 2, 3, 4, 5, -1, 4, 2, -1],
-    "many of one beside few of others": [-1, 2] + [4] * MANY + [0, 5, -1] + [3] * MANY + [4, 1],
-    "many of two, interleaved": [0, 4] * MANY,
+    "many of one beside few of others": [-1, 2] + [4] * 64 + [0, 5, -1] + [3] * 64 + [4, 1],
+    "many of two, interleaved": [0, 4] * 64,
     "no row": [],
 }
 
@@ -68,32 +81,54 @@ BATCHES = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("name", BATCHES)
 def test_each_row_gets_its_own_adapter_and_nothing_else(name: str, dtype: torch.dtype) -> None:
-    rows, over = BATCHES[name], layer(dtype)
+    rows, over, weights = BATCHES[name], layer(), adapters(dtype)
     x, y = torch.randn(len(rows), 40).to(dtype), torch.randn(len(rows), sum(OUTPUTS)).to(dtype)
-    want = expected(x, y, rows, over)
-    operator(rows or [-1], over).add_lora_linear(y, x, over.lora_a_stacked, over.lora_b_stacked, 1.0, OUTPUTS)
+    want = expected(x, y, rows, weights)
+    add(operator(rows or [-1], over, weights), over, y, x)
     tolerance = 1e-4 if dtype == torch.float32 else 0.6
     assert torch.allclose(y.double(), want, atol=tolerance, rtol=tolerance / 10)
 
 
 def test_a_row_is_the_same_bit_for_bit_whatever_its_batch() -> None:
-    over = layer(torch.float32)
+    over, weights = layer(), adapters(torch.float32)
     x, y = torch.randn(40, 40), torch.zeros(40, sum(OUTPUTS))
     rows = [[0, 1, 2, 4, 5, -1][at % 6] for at in range(40)]
-    operator(rows, over).add_lora_linear(y, x, over.lora_a_stacked, over.lora_b_stacked, 1.0, OUTPUTS)
+    add(operator(rows, over, weights), over, y, x)
     for at in (0, 1, 2, 3, 4, 5, 33):
         alone = torch.zeros(1, sum(OUTPUTS))
-        operator([rows[at]], over).add_lora_linear(
-            alone, x[at : at + 1], over.lora_a_stacked, over.lora_b_stacked, 1.0, OUTPUTS
-        )
+        add(operator([rows[at]], over, weights), over, alone, x[at : at + 1])
         assert torch.equal(alone[0], y[at])
 
 
-def test_a_slot_nobody_described_is_read_at_full_rank() -> None:
-    over, rows = layer(torch.float32), [0, 1, 4]
-    x, y = torch.randn(3, 40), torch.zeros(3, sum(OUTPUTS))
-    want = expected(x, y, rows, over)
-    operator(rows, over, described=False).add_lora_linear(
-        y, x, over.lora_a_stacked, over.lora_b_stacked, 1.0, OUTPUTS
-    )
-    assert torch.allclose(y.double(), want, atol=1e-4)
+def test_only_some_outputs_of_a_layer_may_be_adapted() -> None:
+    over, weights = layer(), adapters(torch.float32)
+    weights[1][1] = None
+    x, rows = torch.randn(3, 40), [1, 1, 1]
+    y = add(operator(rows, over, weights), over, torch.zeros(3, sum(OUTPUTS)), x)
+    assert not y[:, OUTPUTS[0] : OUTPUTS[0] + OUTPUTS[1]].any()
+    assert y[:, : OUTPUTS[0]].all()
+    assert y[:, sum(OUTPUTS[:2]) :].all()
+
+
+def test_outputs_may_be_parts_of_one_matrix() -> None:
+    """As where the adapter has one B for q, k and v together."""
+    over, weights = layer(), adapters(torch.float32)
+    a, whole = torch.randn(4, 40), torch.randn(4, sum(OUTPUTS)).T
+    weights[0] = [(a, part) for part in whole.split(OUTPUTS)]
+    x = torch.randn(2, 40)
+    y = add(operator([0, 0], over, weights), over, torch.zeros(2, sum(OUTPUTS)), x)
+    assert torch.allclose(y, x @ a.T @ whole.T, atol=1e-4)
+
+
+def test_a_slot_that_was_emptied_adds_nothing() -> None:
+    over, weights = layer(), adapters(torch.float32)
+    made = operator([1, 1], over, weights)
+    made.point(over, 1, ())
+    assert not add(made, over, torch.zeros(2, sum(OUTPUTS)), torch.randn(2, 40)).any()
+
+
+def test_weights_that_cannot_be_read_in_place_are_refused() -> None:
+    over = layer()
+    rows_of_b: list[Pair | None] = [(torch.randn(4, 40), torch.randn(width, 4)) for width in OUTPUTS]
+    with pytest.raises(ValueError, match="strides"):
+        operator([0], over, [rows_of_b])

@@ -49,8 +49,17 @@ lint: setup ## ruff, mypy strict, the floors of the import graph
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: bench
-bench: setup ## figures of this machine into benchmarks/results.md
+bench: setup ## figures of this machine into benchmarks/results.md, small (a quarter of an hour)
+	@$(BIN)/python -m benchmarks.openlora --adapters 1,64 --mixes uniform --registered 500
 	@$(BIN)/python -m benchmarks.runtime
+	@$(BIN)/python -m benchmarks.verify --honest 4000 --outputs 10 --steps 60
+
+.PHONY: bench-full
+bench-full: setup ## the same at full size (hours)
+	@$(BIN)/python -m benchmarks.openlora --adapters 1,16,64,256,1024 --requests 1024 --repeats 3 --registered 10000
+	@$(BIN)/python -m benchmarks.runtime --actions 300
+	@$(BIN)/python -m benchmarks.replicas
+	@$(BIN)/python -m benchmarks.verify --honest 100000 --outputs 100 --steps 300
 
 .PHONY: clean
 clean: ## remove everything that setup, demo and tests made

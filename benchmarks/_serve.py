@@ -9,6 +9,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,17 +84,12 @@ def vllm(work: Work, options: dict[str, Any]) -> dict[str, Any]:
     return figures(began, cpu, run(work.requests), len(work.requests))
 
 
-def openlora(work: Work, options: dict[str, Any]) -> dict[str, Any]:
+@contextmanager
+def serving(base: str, adapters: Sequence[str], options: dict[str, Any], **tiers: Any) -> Iterator[Any]:
+    """An openlora engine that may ask a local content store for any of ``adapters``, and their references."""
     import tempfile
 
-    from openledger.openlora import (
-        AdapterRef,
-        AdapterStore,
-        AssetRef,
-        Engine,
-        GenerationRequest,
-        Sampling,
-    )
+    from openledger.openlora import AdapterRef, AdapterStore, AssetRef, Engine, Tiers
     from openledger.registry import LocalStore
 
     @dataclass(frozen=True)
@@ -104,31 +101,41 @@ def openlora(work: Work, options: dict[str, Any]) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         content = LocalStore(Path(folder) / "content")
-        refs = [AdapterRef(at + 2, content.add_path(Path(path))) for at, path in enumerate(work.adapters)]
+        refs = [AdapterRef(at + 2, content.add_path(Path(path))) for at, path in enumerate(adapters)]
         entries = {ref.asset_id: Entry(ref.cid) for ref in refs}
         store = AdapterStore(content, entries.__getitem__, Path(folder) / "adapters", ttl=3600)
-        engine = Engine(work.base, base_asset=AssetRef(1, "base"), adapters=store, engine=options)
+        engine = Engine(
+            base, base_asset=AssetRef(1, "base"), adapters=store, engine=options, tiers=Tiers(**tiers)
+        )
+        try:
+            yield engine, refs
+        finally:
+            engine.close()
+
+
+def request(at: int, adapter: Any, output: int = OUTPUT) -> Any:
+    from openledger.openlora import GenerationRequest, Sampling
+
+    sampling = Sampling(max_tokens=output, stop_token_ids=())
+    return GenerationRequest(tuple(prompt(at)), adapter, sampling, bytes(32))
+
+
+def first_token(made: Any) -> float:
+    """Seconds to it: the engine gives whole outputs, whose first token comes a step after they began."""
+    return float(made.timings.queued + made.timings.running / len(made.tokens))
+
+
+def openlora(work: Work, options: dict[str, Any]) -> dict[str, Any]:
+    with serving(work.base, work.adapters, options) as (engine, refs):
 
         def run(requests: tuple[int, ...]) -> list[float]:
-            asked = [
-                GenerationRequest(
-                    tuple(prompt(at)), refs[which], Sampling(max_tokens=OUTPUT, stop_token_ids=()), bytes(32)
-                )
-                for at, which in enumerate(requests)
-            ]
-            made = engine.generate_many(asked)
-            # The engine gives whole outputs; a first token comes a step after it began.
-            return [one.timings.queued + one.timings.running / OUTPUT for one in made]
+            made = engine.generate_many([request(at, refs[which]) for at, which in enumerate(requests)])
+            return [first_token(one) for one in made]
 
-        began, cpu = time.perf_counter(), time.process_time()
         run(tuple(dict.fromkeys(work.requests)))
-        cold = figures(began, cpu, [0.0], len(dict.fromkeys(work.requests)))
         began, cpu = time.perf_counter(), time.process_time()
         found = figures(began, cpu, run(work.requests), len(work.requests))
-        found["cold_tokens_per_cpu_second"] = cold["tokens_per_cpu_second"]
-        found["adapter_bytes"] = engine.stats().adapter_bytes
         found["slots"] = engine.stats().slots
-        engine.close()
         return found
 
 
@@ -164,7 +171,7 @@ def peft(work: Work, options: dict[str, Any]) -> dict[str, Any]:
     return figures(began, cpu, first, len(work.requests))
 
 
-if __name__ == "__main__":
+def environment() -> None:
     os.environ |= {
         "OMP_NUM_THREADS": "1",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -173,6 +180,10 @@ if __name__ == "__main__":
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
+
+
+if __name__ == "__main__":
+    environment()
     asked = json.loads(sys.stdin.read())
     work = Work(asked["base"], tuple(asked["adapters"]), tuple(asked["requests"]))
     system = {"vllm": vllm, "openlora": openlora, "peft": peft}[asked["system"]]

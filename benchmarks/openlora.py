@@ -1,8 +1,9 @@
-"""Many adapters on one engine: openlora against plain vLLM (its defaults, and tuned by hand) and PEFT.
+"""Many adapters on one engine: openlora against plain vLLM (its defaults, and tuned by hand) and PEFT; and what
+adapters cost that are not in memory.
 
 The same requests, all asked at once, 16 tokens of prompt and of output; systems one after another, each in its own
-process, ``--repeats`` times in turn. On a shared machine look at tokens per CPU second. Ray Serve LLM is not
-measured yet.
+process, ``--repeats`` times in turn. On a shared machine look at tokens per CPU second. Then what ``_cold`` describes,
+which is openlora's alone. Ray Serve LLM is not measured yet.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ import numpy as np
 from rich.console import Console
 from safetensors.numpy import save_file
 
+from benchmarks._cold import HOT, INTERVAL, OTHERS, RUNNING
 from benchmarks._report import machine, write_section
 
 console = Console(highlight=False)
+
+COLD_TURNS = 3
 
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "openlora": ("openlora", {}),
@@ -103,24 +107,20 @@ def measure(system: str, base: Path, adapters: list[Path], asked: list[int], ran
         options = {"max_lora_rank": next(size for size in (8, 16, 32, 64) if size >= rank)} | options
     if kind == "vllm":
         options = options | {"max_cpu_loras": max(len(adapters), options.get("max_loras", 1))}
+    return in_process("_serve", base, adapters, system=kind, requests=asked, options=options)
+
+
+def in_process(module: str, base: Path, adapters: list[Path], **asked: Any) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks._serve"],
-        input=json.dumps(
-            {
-                "system": kind,
-                "base": str(base),
-                "adapters": [str(path) for path in adapters],
-                "requests": asked,
-                "options": options,
-            }
-        ),
+        [sys.executable, "-m", f"benchmarks.{module}"],
+        input=json.dumps({"base": str(base), "adapters": list(map(str, adapters)), **asked}),
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"{system} failed:\n{done.stderr[-3000:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        raise SystemExit(f"{module} {asked} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--registered", type=int, default=1000, help="adapters each asked for once")
     parser.add_argument("--systems", default=",".join(range_names()), help="by number, from 0")
     asked = parser.parse_args()
     names = [list(SYSTEMS)[int(at)] for at in asked.systems.split(",")]
@@ -151,10 +152,18 @@ def main() -> None:
                         console.print(count, mix, name, found[name][-1])
                 for name in names:
                     rows.append((count, mix, name, median(found[name]), found[name]))
-    write_section(
-        f"OpenLoRA, {asked.layers} × {asked.hidden}, rank {asked.rank}",
-        report(rows, asked),
-    )
+        write_section(f"OpenLoRA, {asked.layers} × {asked.hidden}, rank {asked.rank}", report(rows, asked))
+        if asked.registered:
+            cold = HOT + OTHERS * (1 + COLD_TURNS)
+            made += [make_adapter(Path(folder) / f"{at}", base, at, asked.rank) for at in range(most, cold)]
+            options = {"max_lora_rank": max(8, asked.rank)}
+            beside = in_process(
+                "_cold", base, made[:cold], part="beside", options=options, repeats=COLD_TURNS
+            )
+            console.print({name: found["hot_all"] for name, found in beside.items()})
+            small = [make_adapter(Path(folder) / f"s{at}", base, at, 1) for at in range(asked.registered)]
+            many = in_process("_cold", base, small, part="registered", options={"max_lora_rank": 8})
+            write_section("OpenLoRA, cold adapters", report_cold(beside, many, asked))
 
 
 def range_names() -> list[str]:
@@ -186,6 +195,40 @@ def report(rows: list[tuple[int, str, str, dict[str, float], list[dict[str, floa
         f"`python -m benchmarks.openlora {command} --rank {asked.rank} --hidden {asked.hidden} --layers {asked.layers}`",
     ]
     return "\n".join(lines)
+
+
+def report_cold(beside: dict[str, Any], many: dict[str, Any], asked: Any) -> str:
+    lines = [
+        f"{machine()}. {HOT} hot adapters keep {RUNNING} requests running; beside them {OTHERS} requests, one each "
+        f"{1000 * INTERVAL:.0f} ms, each for another adapter; {COLD_TURNS} turns.",
+        "",
+        "| the others are | hot tokens/s, median | each turn | first token of the others p50, ms | p99, ms |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in beside.items():
+        firsts = found["firsts"]
+        times = [f"{1000 * firsts[len(firsts) * part // 100]:.0f}" if firsts else "–" for part in (50, 99)]
+        lines.append(
+            f"| {name} | {found['hot']:.0f} | {', '.join(map(str, found['hot_all']))} | {' | '.join(times)} |"
+        )
+    warm, cold = (beside[name]["firsts"] for name in ("warm", "cold"))
+    tail = cold[len(cold) * 99 // 100] / warm[len(warm) * 99 // 100]
+    lines += [
+        "",
+        f"Cold against warm: p99 of the first token {tail:.1f} times (target 2), hot traffic "
+        f"{1 - beside['cold']['hot'] / beside['warm']['hot']:.0%} less (target 5 %).",
+        "",
+        f"{asked.registered:,} registered adapters of rank 1, each asked for once; {many['in_memory']:,} are then in memory. "
+        f"CPU ms a request of {many['output']} tokens to the first 64, before: {milliseconds(many['before'])}; after: "
+        f"{milliseconds(many['after'])}. Of a cold request, in batches of 250: {milliseconds(many['cold'])}. "
+        f"Memory to size of file: {many['memory_to_file']:.2f} counted, {many['rss_to_file']:.2f} by the process's resident set "
+        "(target 1.2; the larger an adapter, the less its tensors' own objects weigh).",
+    ]
+    return "\n".join(lines)
+
+
+def milliseconds(seconds: list[float]) -> str:
+    return ", ".join(f"{1000 * one:.1f}" for one in seconds)
 
 
 if __name__ == "__main__":

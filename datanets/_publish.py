@@ -27,7 +27,10 @@ _KEYS = {"kind", "name", "topic", "schema", "licences", "count", "root", "pages"
 
 
 def assign(datanet: Datanet, accounts: Mapping[str, str]) -> Datanet:
-    """The datanet with each contributor's handle replaced by ``accounts[handle]``, an address (0x…)."""
+    """The datanet with each contributor's handle replaced by ``accounts[handle]``, an address (0x…). Addresses are written
+    one way, with their EIP-55 checksum: two spellings of one would be paid apart."""
+    from eth_utils.address import to_checksum_address
+
     rows = []
     for row in datanet.rows:
         account = row.contributor if _ADDRESS.fullmatch(row.contributor) else accounts.get(row.contributor)
@@ -37,7 +40,7 @@ def assign(datanet: Datanet, accounts: Mapping[str, str]) -> Datanet:
                 why="contributors are paid on-chain" if account is None else f"{account!r} is not an address",
                 fix=f"give accounts={{{row.contributor!r}: '0x…'}}",
             )
-        rows.append(Row(row.row, account, row.licence, row.text, row.facts))
+        rows.append(Row(row.row, to_checksum_address(account), row.licence, row.text, row.facts))
     return Datanet(datanet.name, datanet.topic, tuple(rows), datanet.schema, datanet.cid)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ..errors import ContentError, OpenLedgerError
 from ..registry import Batch, BatchHeader, ContentStore, Ledger, ModelCallStep, cid_from_digest
 from ._daemon import UNREACHABLE, DaemonLog
-from ._demands import withheld_batch
+from ._demands import require_store, withheld_batch
 from ._due import clock
 from ._finding import Finding
 from ._journal import Draw, Journal
@@ -166,7 +166,7 @@ class Auditor:
         try:
             batch = Batch.decode(cid_from_digest(header.batch_digest), self.store.get)
         except ContentError as error:
-            self._require_store()
+            require_store(self.store)
             found = withheld_batch(header, self.ledger, self.store)
             return self._withheld(draw, header, found, str(error))
         draw.cid = batch.entries[draw.nonce - header.first_nonce].envelope
@@ -176,7 +176,7 @@ class Auditor:
                 return self._fault(draw, header, fault)
             steps = fetch_action(draw.cid, self.store).steps
         except ContentError as error:
-            self._require_store()
+            require_store(self.store)
             return self._retry(draw, header, str(error))
         draw.missing_since = 0
         tokens = sum(len(step.output_tokens) for step in steps if isinstance(step, ModelCallStep))
@@ -234,16 +234,12 @@ class Auditor:
 
     def _withheld(self, draw: Draw, header: BatchHeader, found: Finding | None, why: str) -> None:
         """Content is missing: perhaps it only travels slowly, so it is demanded after a while only."""
-        self._require_store()
+        require_store(self.store)
         now = clock(self.ledger)
         draw.missing_since = draw.missing_since or now
         if found is not None and now - draw.missing_since >= self.policy.demand_after:
             self.prosecutor.bring(draw, header, found)
         self._retry(draw, header, why, limited=False)
-
-    def _require_store(self) -> None:
-        """Raises ``ContentError`` when the store answers nothing at all: then nothing is known to be missing."""
-        self.store.get(self.store.put(b"openledger", "raw"))
 
     def _retry(self, draw: Draw, header: BatchHeader, why: str, *, limited: bool = True) -> None:
         draw.attempts += 1

@@ -54,6 +54,7 @@ def challenge(
     Elsewhere the dispute is opened; jurors vote in their own time, then `openledger resolve ID`.
     """
     from ..registry import KeptTicket
+    from ._demands import require_store
     from ._search import find_fault
 
     if (cid is None) == (ticket is None):
@@ -65,6 +66,8 @@ def challenge(
         subject = KeptTicket.load(ticket) if ticket is not None else cid or ""
         with console.status("looking for a fault"):
             found = find_fault(subject, store=connection.store, ledger=ledger, against=against)
+            if found is not None and found.fault == "DataWithheld":
+                require_store(connection.store)
         if found is not None:
             _bring(connection, ledger, found, as_json=as_json, dry_run=dry_run)
         elif cid is not None:

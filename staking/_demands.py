@@ -22,7 +22,7 @@ from ..registry import (
 from ._finding import Anchored, Finding
 from ._proofs import anchored_records
 
-__all__ = ["omission", "undeclared_model", "withheld_batch", "withheld_record"]
+__all__ = ["omission", "require_store", "undeclared_model", "withheld_batch", "withheld_record"]
 
 _MODEL_KINDS = (2, 3)
 
@@ -114,6 +114,11 @@ def withheld_record(shown: Anchored, store: ContentStore) -> Finding | None:
     if path is None:
         return None
     return _withheld("record", shown.header, "demandRecordData", (shown.to_abi(),), path)
+
+
+def require_store(store: ContentStore) -> None:
+    """Raises ``ContentError`` when the store answers nothing at all: then nothing is known to be withheld."""
+    store.get(store.put(b"openledger", "raw"))
 
 
 def _withheld(

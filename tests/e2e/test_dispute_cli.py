@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from court import BOND, JUROR_FEE, OPEN, SLASH, STAKE, TRUTH, Accused, Court
 from typer.testing import Result
 
-from openledger.errors import ChainError, ChallengeError, UserError
+from openledger.errors import ChainError, ChallengeError, ContentError, UserError
 from openledger.registry import Ledger, LocalStore
 from openledger.staking import BatchDispute, Demand, build_evidence, fetch_action, open_challenge
 
@@ -142,6 +143,15 @@ def withheld(court: Court, accused: Accused, read: Read) -> tuple[Demand, bytes]
     made = read("challenge", cid, "--as", 3)
     assert made["fault"] == "DataWithheld"
     return Demand.read(accused.operator, made["demand"]), block
+
+
+def test_a_store_that_is_away_withholds_nothing(
+    court: Court, accused: Accused, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cid, before = accused.act(TRUTH), court.account(3).balance(court.account(3).address)
+    monkeypatch.setenv("OPENLEDGER_IPFS_API", "/ip4/127.0.0.1/tcp/9/http")
+    assert "cannot be reached" in str(run("challenge", cid, "--as", 3, fails=ContentError).exception)
+    assert court.account(3).balance(court.account(3).address) == before
 
 
 def test_enforce(court: Court, accused: Accused, run: Run, read: Read) -> None:

@@ -192,6 +192,12 @@ def test_publish_and_fetch_round_trip(store: LocalStore) -> None:
     assert got.training_digest() == datanet.training_digest()
 
 
+def test_one_address_in_two_spellings_is_one_contributor() -> None:
+    account = "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045"
+    mine = Datanet("d", "t", (row("a", "one two", account.lower()), row("b", "three four", "me")))
+    assert assign(mine, {"me": "0x" + account[2:].upper()}).contributors == (account,)
+
+
 def test_each_row_is_provable_and_fits_a_block(store: LocalStore) -> None:
     cid = publish(shipped("environmental_sensing"), store)
     version = decode(store.get(cid), cid)

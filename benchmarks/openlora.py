@@ -223,6 +223,8 @@ def report_cold(beside: dict[str, Any], many: dict[str, Any], asked: Any) -> str
         f"{milliseconds(many['after'])}. Of a cold request, in batches of 250: {milliseconds(many['cold'])}. "
         f"Memory to size of file: {many['memory_to_file']:.2f} counted, {many['rss_to_file']:.2f} by the process's resident set "
         "(target 1.2, which these small ones miss: some 43 KiB of Python objects come with each, whatever its size).",
+        "",
+        f"`python -m benchmarks.openlora --registered {asked.registered} --rank {asked.rank} --hidden {asked.hidden} --layers {asked.layers}`",
     ]
     return "\n".join(lines)
 

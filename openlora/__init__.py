@@ -5,10 +5,11 @@ Importing this pulls in neither vLLM nor Ray nor torch; they load with the first
 
 from __future__ import annotations
 
-from ._adapters import AdapterStore, Limits, LocalRegistry, RegistryEntry
+from ._adapters import AdapterStore, LocalRegistry, RegistryEntry
 from ._calibrate import Calibration, calibrate, honest_requests, observe
 from ._connected import fetch_base, open_adapters, pool_config, replayer_for
 from ._engine import AdapterSource, Engine, EngineStats
+from ._peft import Limits
 from ._pool import EnginePool, PoolConfig
 from ._sampler import choose, deficit, gumbel
 from ._stream import Chunk

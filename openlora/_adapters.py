@@ -1,22 +1,22 @@
-"""From an on-chain adapter to a directory vLLM may load: fetched by digest, checked, never trusted."""
+"""From an on-chain adapter to a directory vLLM may load: the registry vouches for it, its files are checked."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import ContentError, OpenLedgerError, UserError
-from ..registry import AssetRef, ContentStore, digest_of, normalise_cid, path_cid
-from ._disk import Disk, remove
-from ._peft import Shape, inspect, leaf, refused
+from ..errors import UserError
+from ..registry import AssetRef, ContentStore, digest_of, normalise_cid
+from ._files import AdapterFiles
+from ._peft import Limits, refused
 from ._types import AdapterRef
 
-__all__ = ["ADAPTER", "AdapterStore", "Limits", "LocalRegistry", "RegistryEntry"]
+__all__ = ["ADAPTER", "AdapterStore", "LocalRegistry", "RegistryEntry"]
 
 ADAPTER = 3
 """``AssetRegistry``'s kind of an adapter."""
@@ -37,19 +37,6 @@ class RegistryEntry(Protocol):
 
     @property
     def parents(self) -> Sequence[int]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an engine can hold."""
-
-    base: AssetRef | None
-    """Its base model, where it is registered."""
-    max_rank: int
-    modules: frozenset[str]
-    """Names of the layers that may carry LoRA, e.g. ``q_proj``."""
-    layers: Mapping[str, tuple[int, int]] | None = None
-    """Every linear layer of the base model by its full name: (inputs, outputs). None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +70,9 @@ class AdapterStore:
 
     ``resolve`` gives the registry entry of an asset id and raises ``UserError`` for one that does not exist;
     ``version_of(id, digest)`` says which version a digest is (0: none) and lets older versions be replayed.
-    Answers are believed for ``ttl`` seconds, so a revocation takes at most that long. Kept directories are
-    re-hashed once per process and whenever a file's size or times changed; beyond ``disk_bytes`` the least
-    recently fetched go, never those in ``pinned`` (CIDs). One adapter may have ``max_bytes``.
-    Safe to call from many threads. Several processes may share ``root``, as the replicas of a node do: an adapter
-    is fetched by one of them while the others wait, under a lock beside it (``root``.locks).
+    Answers are believed for ``ttl`` seconds, so a revocation takes at most that long. Beyond ``disk_bytes`` the
+    least recently fetched go, never those in ``pinned`` (CIDs). One adapter may have ``max_bytes``.
+    Safe to call from many threads; several processes may share ``root``.
     """
 
     def __init__(
@@ -102,20 +87,11 @@ class AdapterStore:
         max_bytes: int = 2 << 30,
         pinned: frozenset[str] = frozenset(),
     ) -> None:
-        self._content, self._resolve, self._version_of = content, resolve, version_of
-        self._root, self.ttl = Path(root).absolute(), ttl
-        self._max_bytes = min(max_bytes, disk_bytes)
+        self.files = AdapterFiles(content, root, disk_bytes, max_bytes, pinned)
+        """Gives the directories, without asking the registry."""
+        self._resolve, self._version_of, self.ttl = resolve, version_of, ttl
         self._entries: OrderedDict[AdapterRef, tuple[float, RegistryEntry]] = OrderedDict()
-        self._verified: dict[str, tuple[object, Shape]] = {}
-        self._shapes: dict[Shape, Shape] = {}
-        self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._disk = Disk(self._root, disk_bytes, pinned)
-
-    @property
-    def kept_bytes(self) -> int:
-        """What the kept directories hold, as far as this process knows."""
-        return self._disk.kept_bytes
 
     def check(self, adapter: AdapterRef, limits: Limits) -> None:
         """Raise ``UserError`` unless the registry vouches for ``adapter`` as one of this base. No file is read."""
@@ -137,39 +113,7 @@ class AdapterStore:
         ``limits``, ``ContentError`` for one whose bytes are missing or not those of its digest.
         """
         self.check(adapter, limits)
-        path = self._root / adapter.cid
-        with self._lock:
-            lock = self._locks.setdefault(adapter.cid, threading.Lock())
-        with lock:
-            shape = self._verify(adapter, path)
-        for other in self._disk.keep(adapter.cid):
-            self._verified.pop(other, None)
-            with self._lock:
-                self._locks.pop(other, None)
-        if shape.rank > limits.max_rank:
-            raise refused(
-                adapter,
-                f"its rank is {shape.rank}, this engine holds at most {limits.max_rank}",
-                f"start the engine with max_lora_rank={shape.rank} or more",
-            )
-        foreign = sorted({leaf(layer) for layer, _ in shape.layers} - limits.modules)
-        if foreign:
-            raise refused(
-                adapter,
-                f"it adapts {', '.join(foreign)}, this engine adapts {', '.join(sorted(limits.modules))}",
-                "train it on those modules, or start the engine with other lora_target_modules",
-            )
-        # vLLM ignores layers the model lacks and pads matrices that are too small: another model, silently.
-        for layer, size in shape.layers:
-            held = limits.layers.get(layer) if limits.layers is not None else size
-            if held != size:
-                raise refused(
-                    adapter,
-                    f"it adapts {layer} of {size[0]} inputs and {size[1]} outputs, "
-                    + (f"which has {held[0]} and {held[1]} here" if held else "which this base model lacks"),
-                    "check that it was trained on this base model",
-                )
-        return path
+        return self.files.fetch(adapter, limits)
 
     def _entry(self, adapter: AdapterRef, digest: bytes) -> RegistryEntry:
         now = time.monotonic()
@@ -195,52 +139,6 @@ class AdapterStore:
             while now - next(iter(self._entries.values()))[0] > self.ttl:
                 self._entries.popitem(last=False)
         return entry
-
-    def _verify(self, adapter: AdapterRef, path: Path) -> Shape:
-        known = self._verified.get(adapter.cid)
-        if known is not None and known[0] == _fingerprint(path):
-            return known[1]
-        with self._disk.alone(adapter.cid):
-            self._verified.pop(adapter.cid, None)
-            if (path.is_symlink() or path.exists()) and not _is(path, adapter.cid):
-                remove(path)
-            if not path.exists():
-                self._content.fetch_path(adapter.cid, path, limit=self._max_bytes)
-                if not _is(path, adapter.cid):
-                    remove(path)
-                    raise ContentError(
-                        f"Adapter {adapter.asset_id} is not what its digest names",
-                        why="the fetched files have another CID",
-                        fix="fetch it from another content store",
-                        cid=adapter.cid,
-                    )
-            fingerprint = _fingerprint(path)
-            try:
-                shape = inspect(adapter, path)
-            except OpenLedgerError:
-                remove(path)
-                raise
-        self._verified[adapter.cid] = (fingerprint, self._shapes.setdefault(shape, shape))
-        return shape
-
-
-def _is(path: Path, cid: str) -> bool:
-    try:
-        return not path.is_symlink() and path_cid(path) == cid
-    except UserError:  # a link or special file inside: not something that was published
-        return False
-
-
-def _fingerprint(path: Path) -> object:
-    """Changes whenever a file below ``path`` does, short of forged times."""
-    try:
-        return tuple(
-            (file.as_posix(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-            for file in sorted([path, *path.rglob("*")])
-            if (stat := file.lstat())
-        )
-    except OSError:
-        return None
 
 
 def _list(ids: Sequence[int]) -> str:

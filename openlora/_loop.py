@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 from ..errors import EngineError, OpenLedgerError
 from . import _vllm
-from ._adapters import Limits
 from ._batch import Batch
 from ._jobs import Answer, Job, Jobs, closed, timed_out
 from ._memory import AdapterSource, Memory
+from ._peft import Limits
 from ._schedule import Schedule
 from ._types import AdapterRef, AssetRef, Queue, Tiers
 

@@ -21,7 +21,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-__all__ = ["CompiledPunicaCPU", "Pair", "install"]
+__all__ = ["CompiledPunicaCPU", "Pair", "Table", "entry", "install"]
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """A (rank, in) and B (out, rank), with the scale in B. The loop reads B by columns: it is fast, and allowed, only as a
@@ -76,22 +76,31 @@ def _rows(y: Any, x: Any, rows: Any, slots: Any, table: Any, start: int, outputs
                 out[o] += h * bk[o]
 
 
-class _Slice:
-    """One of a layer's outputs (q, k and v are three): where the weights of the adapter in each slot are."""
+class Table:
+    """Where the weights of the adapter in each slot are: ``entries`` is (outputs of layers, slots, 4), q, k and v being
+    three outputs. ``layers`` are vLLM's, with our operator; whoever points a slot keeps the memory."""
 
-    def __init__(self, slots: int, outputs: int) -> None:
-        self.outputs = outputs
-        self.table = np.zeros((slots, 4), np.int64)
-        self.pairs: list[Pair | None] = [None] * slots
-        """Also keep the memory the table points at."""
+    def __init__(self, layers: Sequence[Any], slots: int) -> None:
+        outputs = sum(len(layer.lora_b_stacked) for layer in layers)
+        self.entries = np.zeros((outputs, slots, 4), np.int64)
+        at = 0
+        for layer in layers:
+            layer.punica_wrapper.read(layer, self.entries[at : at + len(layer.lora_b_stacked)])
+            at += len(layer.lora_b_stacked)
 
-    def point(self, slot: int, pair: Pair | None) -> None:
-        self.table[slot], self.pairs[slot] = 0, pair
-        if pair is not None:
-            a, b = pair
-            if not a.is_contiguous() or b.stride(0) != 1:
-                raise ValueError(f"weights of strides {a.stride()} and {b.stride()} cannot be pointed at")
-            self.table[slot] = len(a), a.data_ptr(), b.data_ptr(), b.stride(1)
+    def point(self, slot: int, entries: Any) -> None:
+        """(outputs of layers, 4), see ``entry``; 0: none is adapted."""
+        self.entries[:, slot] = entries
+
+
+def entry(pair: Pair | None) -> tuple[int, int, int, int]:
+    """What the loop must know of one output's weights: rank, addresses of A and B, elements from column to column of B."""
+    if pair is None:
+        return 0, 0, 0, 0
+    a, b = pair
+    if not a.is_contiguous() or b.stride(0) != 1:
+        raise ValueError(f"weights of strides {a.stride()} and {b.stride()} cannot be pointed at")
+    return len(a), a.data_ptr(), b.data_ptr(), b.stride(1)
 
 
 class CompiledPunicaCPU(PunicaWrapperCPU):  # type: ignore[misc]
@@ -99,13 +108,11 @@ class CompiledPunicaCPU(PunicaWrapperCPU):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._layers: dict[int, list[_Slice]] = {}
+        self._layers: dict[int, Any] = {}
 
-    def point(self, layer: Any, slot: int, pairs: Sequence[Pair | None]) -> None:
-        """``slot`` of vLLM's ``layer`` now has these weights, a pair for each slice; none: not adapted."""
-        slices = self._slices(layer.lora_a_stacked, layer.lora_b_stacked)
-        for part, pair in zip(slices, pairs or [None] * len(slices), strict=True):
-            part.point(slot, pair)
+    def read(self, layer: Any, entries: Any) -> None:
+        """The weights of ``layer`` are where ``entries`` (outputs, slots, 4) say, not in its stacks."""
+        self._layers[id(layer.lora_a_stacked)] = entries
 
     def update_metadata(self, *args: Any, **kwargs: Any) -> None:
         super().update_metadata(*args, **kwargs)
@@ -125,38 +132,30 @@ class CompiledPunicaCPU(PunicaWrapperCPU):  # type: ignore[misc]
         buffer: tuple[torch.Tensor, ...] | None = None,
         **kwargs: Any,
     ) -> None:
-        """The stacks only say which layer it is."""
+        """Stacks are (slots, 1, rank, in) and (slots, 1, out, rank), made once a layer."""
         assert scale == 1.0  # vLLM merges the scale into B
         y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
-        start = 0
-        for part in self._slices(lora_a_stacked, lora_b_stacked):
-            if x.dtype == y.dtype == torch.float32:
-                _rows(
-                    y.numpy(),
-                    x.contiguous().numpy(),
-                    self._adapted,
-                    self._slots,
-                    part.table,
-                    start,
-                    part.outputs,
-                )
-            else:
-                self._products(y[:, start : start + part.outputs], x, part)
-            start += part.outputs
+        entries = self._layers.get(id(lora_a_stacked))
+        if entries is None:
+            self._products(y, x, lora_a_stacked, lora_b_stacked)
+            return
+        out = y if y.dtype == torch.float32 else torch.zeros(y.shape)
+        start, rows = 0, x.float().contiguous().numpy()
+        for part, b in zip(entries, lora_b_stacked, strict=True):
+            _rows(out.numpy(), rows, self._adapted, self._slots, part, start, b.shape[2])
+            start += b.shape[2]
+        if out is not y:
+            y += out
 
-    def _products(self, y: torch.Tensor, x: torch.Tensor, part: _Slice) -> None:
+    def _products(
+        self, y: torch.Tensor, x: torch.Tensor, a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...]
+    ) -> None:
         for slot in np.unique(self._slots[self._adapted]).tolist():
-            pair = part.pairs[slot]
-            if pair is not None:
-                rows = torch.from_numpy(np.flatnonzero(self._slots == slot))
-                y.index_add_(0, rows, (x[rows] @ pair[0].T @ pair[1].T).to(y.dtype))
-
-    def _slices(self, a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...]) -> list[_Slice]:
-        """Stacks are (slots, 1, rank, in) and (slots, 1, out, rank), made once a layer."""
-        known = self._layers.get(id(a))
-        if known is None:
-            known = self._layers[id(a)] = [_Slice(len(one), one.shape[2]) for one in b]
-        return known
+            rows, start = torch.from_numpy(np.flatnonzero(self._slots == slot)), 0
+            for one, other in zip(a, b, strict=True):
+                part = y[:, start : start + other.shape[2]]
+                part.index_add_(0, rows, (x[rows] @ one[slot, 0].T @ other[slot, 0].T).to(y.dtype))
+                start += other.shape[2]
 
 
 def install() -> None:

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import EngineError, OpenLedgerError, UserError
 from . import _vllm
-from ._adapters import Limits
+from ._peft import Limits
+from ._reader import Files, Reader
 from ._residents import Residents
 from ._types import AdapterRef, Tiers
 
@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 __all__ = ["AdapterSource", "Memory"]
 
 LOADS = 4
-"""Adapters that are fetched and read at once, each in a thread of its own."""
+"""Adapters that are fetched and read at once, each with a thread of its own here and in the reader."""
 
 
 class AdapterSource(Protocol):
     """Where an engine gets adapters. Called from many threads."""
 
+    @property
+    def files(self) -> Files:
+        """Used in the process that reads adapters."""
+
     def check(self, adapter: AdapterRef, limits: Limits) -> None:
         """Raise unless the registry vouches for it now."""
 
-    def fetch(self, adapter: AdapterRef, limits: Limits) -> Path:
-        """A verified local PEFT directory, or an error."""
-
 
 class Memory:
-    """Reads adapters in threads beside the engine's, each once however many ask, and keeps vLLM's cache in step
-    with the residents. Only ``check``, ``revalidate`` and ``_read`` run outside the engine's thread; ``post`` gets a
+    """Has adapters read in another process, each once however many ask, and keeps vLLM's cache in step with the
+    residents. Only ``check``, ``revalidate`` and ``_read`` run outside the engine's thread; ``post`` gets a
     closure back into it. ``refused`` learns in that thread of adapters that are in force no more."""
 
     def __init__(
@@ -48,19 +49,29 @@ class Memory:
         post: Callable[[Callable[[], None]], None],
         refused: Callable[[AdapterRef, OpenLedgerError], None],
     ) -> None:
-        self._source, self._limits, self._post, self._refused = source, limits, post, refused
+        self._limits, self._post, self._refused = limits, post, refused
         self.cache = cache
+        self._source: AdapterSource | None = None
         self.residents = Residents(tiers.ram_bytes, [adapter.cid for adapter in tiers.pinned])
         self._threads = ThreadPoolExecutor(LOADS, thread_name_prefix="openlora-load")
+        self._reader: Reader | None = None
         self._loading: set[str] = set()
         self._preloads: dict[str, list[Future[None]]] = {}
         # By CID, the assets in whose name it is in memory: several may name the same files.
         self._names: dict[str, tuple[AdapterRef, ...]] = {}
         self._closed = threading.Event()
         if source is not None:
+            self.use(source)
             threading.Thread(
                 target=self._patrol, args=(tiers.revalidate,), name="openlora-patrol", daemon=True
             ).start()
+
+    def use(self, source: AdapterSource) -> None:
+        """Load from ``source`` from now on. Raises ``UserError`` for one that cannot be sent to the reader."""
+        reader = Reader(source.files, self._limits, self.cache.dtype, LOADS)
+        if self._reader is not None:
+            self._reader.close()
+        self._source, self._reader = source, reader
 
     def check(self, adapter: AdapterRef) -> None:
         """Raise unless the registry vouches for it."""
@@ -171,6 +182,8 @@ class Memory:
     def close(self, death: EngineError) -> None:
         self._closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._reader is not None:
+            self._reader.close()
         for answers in self._preloads.values():
             for answer in answers:
                 answer.set_exception(death)
@@ -179,19 +192,20 @@ class Memory:
     def _read(
         self, adapter: AdapterRef, number: int, done: Callable[[AdapterRef, OpenLedgerError | None], None]
     ) -> None:
-        """Fetch, verify, parse."""
-        assert self._source is not None
+        """Fetch, verify, pack, parse."""
+        assert self._reader is not None
         result: Any = None
         for attempt in (1, 2):
-            directory = None
+            packed = None
             try:
-                directory = self._source.fetch(adapter, self._limits)
-                result = self.cache.parse(_vllm.lora_request(adapter.cid, number, directory))
+                self.check(adapter)
+                packed = self._reader.read(adapter)
+                result = self.cache.parse(_vllm.lora_request(adapter.cid, number, packed.directory), packed)
             except OpenLedgerError as error:
                 result = error
             except Exception as error:  # noqa: BLE001 - vLLM's loader raises anything
-                if attempt == 1 and directory is not None and not directory.exists():
-                    continue  # it had to go for another between two lines, perhaps by another process
+                if attempt == 1 and packed is not None and not packed.directory.exists():
+                    continue  # its configuration had to go for another between two lines, perhaps by another process
                 result = UserError(
                     f"Adapter {adapter.asset_id} was refused",
                     why=f"vLLM cannot load {adapter.cid}: {_vllm.reason(error)}",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ._types import AdapterRef
+from ._types import AdapterRef, AssetRef
 
-__all__ = ["WEIGHTS", "Shape", "inspect", "leaf", "refused"]
+__all__ = ["CONFIG", "WEIGHTS", "Limits", "Shape", "check_limits", "inspect", "refused"]
 
-_CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _HARMLESS = {".json", ".md", ".txt", ".jinja", ""}
 _HEADS = {"lm_head", "embed_tokens", "embed_out", "wte", "wpe"}
 # What changes the meaning of A and B in ways vLLM does not follow, and the value that switches it off.
@@ -42,6 +43,19 @@ class Shape:
     layers: tuple[tuple[str, tuple[int, int]], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an engine can hold."""
+
+    base: AssetRef | None
+    """Its base model, where it is registered."""
+    max_rank: int
+    modules: frozenset[str]
+    """Names of the layers that may carry LoRA, e.g. ``q_proj``."""
+    layers: Mapping[str, tuple[int, int]] | None = None
+    """Every linear layer of the base model by its full name: (inputs, outputs). None: unknown."""
+
+
 def inspect(adapter: AdapterRef, path: Path) -> Shape:
     """What the files of a PEFT directory hold, read without executing or unpickling anything."""
     if not path.is_dir():
@@ -54,14 +68,41 @@ def inspect(adapter: AdapterRef, path: Path) -> Shape:
             raise refused(
                 adapter,
                 f"it holds {name}; only safetensors are loaded, never pickles or code",
-                f"publish {_CONFIG} and {WEIGHTS} alone",
+                f"publish {CONFIG} and {WEIGHTS} alone",
             )
-    for needed in (_CONFIG, WEIGHTS):
+    for needed in (CONFIG, WEIGHTS):
         if not (path / needed).is_file():
             raise refused(adapter, f"it lacks {needed}", "save it with peft's save_pretrained")
-    rank = _check_config(adapter, path / _CONFIG)
+    rank = _check_config(adapter, path / CONFIG)
     layers = _check_weights(adapter, path / WEIGHTS, rank)
     return Shape(rank, tuple(sorted(layers.items())))
+
+
+def check_limits(adapter: AdapterRef, shape: Shape, limits: Limits) -> None:
+    """Raise ``UserError`` for an adapter the engine cannot hold."""
+    if shape.rank > limits.max_rank:
+        raise refused(
+            adapter,
+            f"its rank is {shape.rank}, this engine holds at most {limits.max_rank}",
+            f"start the engine with max_lora_rank={shape.rank} or more",
+        )
+    foreign = sorted({_leaf(layer) for layer, _ in shape.layers} - limits.modules)
+    if foreign:
+        raise refused(
+            adapter,
+            f"it adapts {', '.join(foreign)}, this engine adapts {', '.join(sorted(limits.modules))}",
+            "train it on those modules, or start the engine with other lora_target_modules",
+        )
+    # vLLM ignores layers the model lacks and pads matrices that are too small: another model, silently.
+    for layer, size in shape.layers:
+        held = limits.layers.get(layer) if limits.layers is not None else size
+        if held != size:
+            raise refused(
+                adapter,
+                f"it adapts {layer} of {size[0]} inputs and {size[1]} outputs, "
+                + (f"which has {held[0]} and {held[1]} here" if held else "which this base model lacks"),
+                "check that it was trained on this base model",
+            )
 
 
 def _check_config(adapter: AdapterRef, path: Path) -> int:
@@ -70,11 +111,9 @@ def _check_config(adapter: AdapterRef, path: Path) -> int:
         ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
         alphas = [float(config["lora_alpha"]), *map(float, (config.get("alpha_pattern") or {}).values())]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise refused(adapter, f"{_CONFIG} cannot be read ({type(error).__name__}: {error})") from error
+        raise refused(adapter, f"{CONFIG} cannot be read ({type(error).__name__}: {error})") from error
     if min(ranks) < 1 or not all(map(math.isfinite, alphas)):
-        raise refused(
-            adapter, f"{_CONFIG} asks for rank {min(ranks)} and alpha {alphas[0]}", "train it again"
-        )
+        raise refused(adapter, f"{CONFIG} asks for rank {min(ranks)} and alpha {alphas[0]}", "train it again")
     if config.get("peft_type") != "LORA":
         raise refused(adapter, f"it is a {config.get('peft_type')} adapter", "train a LoRA adapter")
     for name, off in _UNSUPPORTED.items():
@@ -93,10 +132,10 @@ def _check_weights(adapter: AdapterRef, path: Path, rank: int) -> dict[str, tupl
             for key in weights.keys():  # noqa: SIM118 - not a mapping
                 layer, _, rest = key.rpartition(".lora_")
                 side = rest.split(".", 1)[0]
-                if leaf(layer) in _HEADS or "embedding" in rest:
+                if _leaf(layer) in _HEADS or "embedding" in rest:
                     raise refused(
                         adapter,
-                        f"it adapts {leaf(layer) or key}, which the engine cannot score",
+                        f"it adapts {_leaf(layer) or key}, which the engine cannot score",
                         "leave the output head and the embeddings out of target_modules",
                     )
                 if not layer or side not in ("A", "B"):
@@ -148,7 +187,7 @@ def _check_finite(adapter: AdapterRef, path: Path) -> None:
             raise refused(adapter, f"tensor {name} holds values that are not finite", "train it again")
 
 
-def leaf(layer: str) -> str:
+def _leaf(layer: str) -> str:
     return layer.rpartition(".")[2]
 
 

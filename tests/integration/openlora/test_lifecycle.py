@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import gc
+import json
+import os
+import signal
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cloudpickle
 import psutil
 import pytest
 
-from openledger.errors import ChainError, ContentError, OverloadedError, UserError
+from openledger.errors import ChainError, ContentError, EngineError, OverloadedError, UserError
 from openledger.openlora import AdapterRef, AdapterStore, Engine, GenerationRequest, Queue, Sampling
 from openledger.openlora import _batch as batch_module
+from openledger.openlora._lora import _address
+from openledger.openlora._pack import pack
+from openledger.openlora._vllm import lora_request
 from openledger.registry import LocalStore
 
 from .conftest import Entry, Tiny, write_adapter
 
 PROMPT = (5, 7, 9, 11)
+
+# The process that reads adapters cannot import this module.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def ask(adapter: AdapterRef | None, tokens: int = 8, prompt: tuple[int, ...] = PROMPT) -> GenerationRequest:
@@ -53,55 +67,148 @@ def test_preloading_takes_no_slot_from_anyone(engine: Engine, tiny: Tiny, hot: l
 
 
 class Slow(LocalStore):
-    """A content store that waits for a sign before it gives a block, and counts."""
+    """A content store that waits for a sign before it gives a block, and counts. The signs are files: it is asked in the
+    process that reads adapters."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, signs: Path) -> None:
         super().__init__(root)
-        self.go, self.asked, self.reads = threading.Event(), threading.Event(), 0
+        self._signs = signs
 
     def get(self, cid: str) -> bytes:
-        self.reads += 1
-        self.asked.set()
-        assert self.go.wait(60)
+        with (self._signs / "reads").open("a") as log:
+            log.write(f"{cid}\n")
+        wait_for(self._signs / "go")
         return super().get(cid)
+
+    def go(self) -> None:
+        (self._signs / "go").touch()
+
+    def asked(self) -> None:
+        """Returns once a block was asked for."""
+        wait_for(self._signs / "reads")
+
+    @property
+    def reads(self) -> int:
+        return len((self._signs / "reads").read_text().splitlines())
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until, f"{path.name} never came"
+        time.sleep(0.01)
+
+
+@contextmanager
+def served_from(engine: Engine, store: AdapterStore) -> Iterator[None]:
+    memory = engine._loop.memory
+    before = memory._source
+    memory.use(store)
+    try:
+        yield
+    finally:
+        memory.use(before)
 
 
 @pytest.fixture
-def slow(engine: Engine, tiny: Tiny) -> Iterator[Slow]:
-    content = Slow(tiny.root / "content")
-    memory = engine._loop.memory
-    before, memory._source = (
-        memory._source,
-        AdapterStore(content, tiny.resolve, tiny.root / "adapters", ttl=0),
-    )
-    yield content
-    content.go.set()
-    memory._source = before
+def slow(engine: Engine, tiny: Tiny, tmp_path: Path) -> Iterator[Slow]:
+    content = Slow(tiny.root / "content", tmp_path)
+    with served_from(engine, AdapterStore(content, tiny.resolve, tiny.root / "adapters", ttl=0)):
+        yield content
+        content.go()
 
 
 def test_the_engine_goes_on_while_an_adapter_is_fetched(
     engine: Engine, tiny: Tiny, hot: list[AdapterRef], slow: Slow
 ) -> None:
     waits = engine.submit(ask(tiny.publish(1020)))
-    assert slow.asked.wait(60)
+    slow.asked()
     before = engine.stats().steps
     for _ in range(3):
         engine.generate_many([ask(None), *map(ask, hot)])
     assert engine.stats().steps - before >= 24
     assert not waits.done()
-    slow.go.set()
+    slow.go()
     assert len(waits.result(60).tokens) == 8
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"use_rslora": True}, {"lora_alpha": 3, "alpha_pattern": {"down_proj": 5}}],
+    ids=["plain", "rslora", "alpha of a module"],
+)
+def test_the_second_adapter_of_a_kind_becomes_what_vllm_would_make_of_it(
+    engine: Engine, tiny: Tiny, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    made = write_adapter(tmp_path / "made", seed=len(config), modules=("q_proj", "v_proj", "down_proj"))
+    path = made / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    sealed = [pack(AdapterRef(2, ""), made, "F32") for _ in range(2)]
+    packed = [one.opened(descriptor) for one, descriptor in sealed]
+    cache = engine._loop.memory.cache
+    cache._plans.clear()
+    first, second = (cache.parse(lora_request("", 9000, made), one) for one in packed)
+    assert len(cache._plans) == 1
+    assert bytes(packed[0].memory) == bytes(packed[1].memory)
+    starts = [_address(one) for one in packed]
+    for model, start in zip((first, second), starts, strict=True):
+        adapted = model.entries[:, 0] > 0
+        assert adapted.sum() == 6  # q, v and down of two blocks
+        model.entries[adapted, 1:3] -= start
+    assert (first.entries == second.entries).all()
+    assert second.rank == first.rank
+    assert second.memory == first.memory
 
 
 def test_many_requests_of_one_cold_adapter_fetch_it_once(engine: Engine, tiny: Tiny, slow: Slow) -> None:
     adapter = tiny.publish(1021)
     answers = [engine.submit(ask(adapter)) for _ in range(20)]
     loads = [engine.preload(adapter) for _ in range(5)]
-    slow.go.set()
+    slow.go()
     assert len({answer.result(60).tokens for answer in answers}) == 1
     for load in loads:
         load.result(60)
     assert slow.reads == 3  # the directory and its two files
+
+
+def reader(engine: Engine) -> psutil.Process:
+    return psutil.Process(engine._loop.memory._reader.pid)
+
+
+def test_a_load_survives_the_death_of_the_process_that_reads(
+    engine: Engine, tiny: Tiny, hot: list[AdapterRef], slow: Slow
+) -> None:
+    before = reader(engine)
+    waits = [engine.submit(ask(tiny.publish(number))) for number in (1090, 1091)]
+    slow.asked()
+    before.send_signal(signal.SIGKILL)
+    engine.generate_many(list(map(ask, hot)))
+    slow.go()
+    assert [len(answer.result(60).tokens) for answer in waits] == [8, 8]
+    assert reader(engine).pid != before.pid
+
+
+class Fatal(LocalStore):
+    """A content store that ends the process that asks it."""
+
+    def get(self, cid: str) -> bytes:
+        os._exit(7)
+
+
+def test_an_adapter_that_kills_the_reader_again_fails_alone(
+    engine: Engine, tiny: Tiny, hot: list[AdapterRef]
+) -> None:
+    fatal = AdapterStore(Fatal(tiny.root / "content"), tiny.resolve, tiny.root / "adapters", ttl=0)
+    with served_from(engine, fatal), pytest.raises(EngineError, match="exit code 7"):
+        engine.generate(ask(tiny.publish(1092)))
+    engine.generate_many([*map(ask, hot), ask(tiny.publish(1093))])
+
+
+def test_a_content_store_that_cannot_travel_is_refused_at_once(engine: Engine, tiny: Tiny) -> None:
+    content = LocalStore(tiny.root / "content")
+    content.lock = threading.Lock()  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="cannot be pickled"):
+        engine._loop.memory.use(AdapterStore(content, tiny.resolve, tiny.root / "adapters"))
 
 
 def test_several_assets_may_name_the_same_files_and_one_be_revoked(
@@ -110,9 +217,9 @@ def test_several_assets_may_name_the_same_files_and_one_be_revoked(
     good = tiny.publish(1022)
     bad = tiny.register(1023, good.cid)
     answers = [engine.submit(ask(bad)), engine.submit(ask(good))]
-    assert slow.asked.wait(60)
+    slow.asked()
     tiny.register(1023, good.cid, revoked=True)
-    slow.go.set()
+    slow.go()
     assert len(answers[1].result(60).tokens) == 8
     with pytest.raises(UserError, match="revoked"):
         engine.generate(ask(bad))
@@ -187,21 +294,16 @@ def test_an_adapter_whose_files_went_between_two_requests_is_fetched_again(
     engine: Engine, tiny: Tiny, tmp_path: Path
 ) -> None:
     # The disk holds one; each of these is dropped from it by the next, while memory still serves both.
-    memory = engine._loop.memory
     small = AdapterStore(
         tiny.content, tiny.resolve, tmp_path / "kept", ttl=0, disk_bytes=6000, max_bytes=6000
     )
-    before, memory._source = memory._source, small
-    try:
+    with served_from(engine, small):
         new = [tiny.publish(number, blocks=(0,)) for number in (1030, 1031, 1032)]
         first = [engine.generate(ask(adapter)).tokens for adapter in new]
-        assert small.kept_bytes <= 6000
         assert [path.name for path in (tmp_path / "kept").iterdir()] == [new[2].cid]
         assert [engine.generate(ask(adapter)).tokens for adapter in new] == first
         with pytest.raises(ContentError, match="larger than 6000 bytes"):
             engine.generate(ask(tiny.publish(1033, rank=64)))
-    finally:
-        memory._source = before
 
 
 def test_an_adapter_larger_than_all_memory_for_adapters_is_refused(engine: Engine, tiny: Tiny) -> None:
@@ -277,12 +379,11 @@ def test_two_thousand_adapters_are_served_in_one_run_with_bounded_memory(
         table[number] = AdapterRef(number, content.add_path(made))
     entries = {ref.asset_id: Entry(ref.cid, 3, False, (tiny.base_asset.asset_id,)) for ref in table.values()}
     memory = engine._loop.memory
-    before, budget = memory._source, memory.residents.budget
+    budget, memory.residents.budget = memory.residents.budget, 1 << 20
     kept = in_memory / "kept"
-    memory._source = AdapterStore(content, entries.__getitem__, kept, ttl=3600, disk_bytes=1 << 20)
-    memory.residents.budget = 1 << 20
+    store = AdapterStore(content, entries.__getitem__, kept, ttl=3600, disk_bytes=1 << 20)
     process = psutil.Process()
-    try:
+    with served_from(engine, store):
         engine.generate_many([ask(adapter, 2) for adapter in list(table.values())[:100]])
         started = process.memory_info().rss
         answers = engine.generate_many([ask(adapter, 1) for adapter in table.values()])
@@ -295,8 +396,7 @@ def test_two_thousand_adapters_are_served_in_one_run_with_bounded_memory(
             assert again.tokens == once.tokens
             assert again.logprobs == pytest.approx(once.logprobs, abs=2)
         assert len({(one.tokens, one.logprobs) for one in answers}) > 1900
-    finally:
-        memory._source, memory.residents.budget = before, budget
+    memory.residents.budget = budget
 
 
 def test_a_cold_adapter_beside_saturated_hot_ones_begins_within_patience_and_one_request(

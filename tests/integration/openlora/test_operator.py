@@ -9,7 +9,7 @@ import pytest
 import torch
 from vllm.lora.layers import LoRAMapping
 
-from openledger.openlora._lora_cpu import CompiledPunicaCPU, Pair
+from openledger.openlora._lora_cpu import CompiledPunicaCPU, Pair, Table, entry
 
 SLOTS, RANK = 6, 16
 RANKS = [4, 16, 1, 0, 8, 5]
@@ -38,11 +38,22 @@ def adapters(dtype: torch.dtype, inputs: int = 40) -> list[list[Pair | None]]:
     ]
 
 
-def operator(rows: list[int], over: Any, weights: list[list[Pair | None]]) -> CompiledPunicaCPU:
-    """``rows``: the slot of each row, −1 for the base model."""
-    made = CompiledPunicaCPU(4096, max_batches=512, device="cpu")
-    for slot, pairs in enumerate(weights):
-        made.point(over, slot, pairs)
+def operator(
+    rows: list[int], over: Any, weights: list[list[Pair | None]], *, copied: bool = False
+) -> CompiledPunicaCPU:
+    """``rows``: the slot of each row, −1 for the base model. ``copied``: into the stacks, as vLLM does."""
+    made = over.punica_wrapper = CompiledPunicaCPU(4096, max_batches=512, device="cpu")
+    if copied:
+        for stacks, side in ((over.lora_a_stacked, 0), (over.lora_b_stacked, 1)):
+            for slot, pairs in enumerate(weights):
+                for stack, pair in zip(stacks, pairs or [None] * len(stacks), strict=True):
+                    stack[slot] = 0
+                    if pair is not None:
+                        stack[slot, 0, : pair[side].shape[0], : pair[side].shape[1]] = pair[side]
+    else:
+        over.table = Table([over], SLOTS)
+        for slot, pairs in enumerate(weights):
+            over.table.point(slot, list(map(entry, pairs)) or 0)
     numbers = tuple(slot + 1 for slot in rows)
     made.update_metadata(
         LoRAMapping(numbers, numbers, is_prefill=True), [slot + 1 for slot in range(SLOTS)], SLOTS + 1, 100
@@ -79,12 +90,15 @@ BATCHES = {
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("copied", [False, True], ids=["pointed", "copied"])
 @pytest.mark.parametrize("name", BATCHES)
-def test_each_row_gets_its_own_adapter_and_nothing_else(name: str, dtype: torch.dtype) -> None:
-    rows, over, weights = BATCHES[name], layer(), adapters(dtype)
+def test_each_row_gets_its_own_adapter_and_nothing_else(name: str, dtype: torch.dtype, copied: bool) -> None:
+    rows, over, weights = BATCHES[name], layer(), adapters(dtype if copied else torch.float32)
+    for stack in (*over.lora_a_stacked, *over.lora_b_stacked):
+        stack.data = stack.to(dtype)
     x, y = torch.randn(len(rows), 40).to(dtype), torch.randn(len(rows), sum(OUTPUTS)).to(dtype)
     want = expected(x, y, rows, weights)
-    add(operator(rows or [-1], over, weights), over, y, x)
+    add(operator(rows or [-1], over, weights, copied=copied), over, y, x)
     tolerance = 1e-4 if dtype == torch.float32 else 0.6
     assert torch.allclose(y.double(), want, atol=tolerance, rtol=tolerance / 10)
 
@@ -123,7 +137,7 @@ def test_outputs_may_be_parts_of_one_matrix() -> None:
 def test_a_slot_that_was_emptied_adds_nothing() -> None:
     over, weights = layer(), adapters(torch.float32)
     made = operator([1, 1], over, weights)
-    made.point(over, 1, ())
+    over.table.point(1, 0)
     assert not add(made, over, torch.zeros(2, sum(OUTPUTS)), torch.randn(2, 40)).any()
 
 

@@ -87,7 +87,9 @@ def verification(rows: Rows, path: Path) -> None:
             axis.text(
                 x, y, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.7 else "black"
             )
-    axis.set_xticks(range(len(columns)), [f"{column} tokens".replace(", ", "\n") for column in columns], fontsize=8)
+    axis.set_xticks(
+        range(len(columns)), [f"{column} tokens".replace(", ", "\n") for column in columns], fontsize=8
+    )
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)

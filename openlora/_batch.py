@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import EngineError, OpenLedgerError
 from . import _vllm
-from ._jobs import Job, Jobs, NotANumberError, overloaded
+from ._jobs import DeadlineError, Job, Jobs, NotANumberError, overloaded
 from ._memory import Memory
 from ._schedule import Schedule
 from ._types import AdapterRef, Timings
@@ -52,7 +52,8 @@ class Batch:
         """Let run what may, one step of vLLM."""
         for late in self._schedule.overdue(time.monotonic()):
             self._forget(late)
-            self._jobs.settle(late, overloaded("its deadline passed while it waited", self.wait))
+            why = "its deadline passed while it waited"
+            self._jobs.settle(late, overloaded(why, self.wait, DeadlineError))
         self._load_some()
         while (job := self._schedule.next()) is not None:
             self._begin(job)

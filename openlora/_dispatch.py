@@ -14,8 +14,9 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from ..errors import EngineError, OpenLedgerError
+from ..errors import EngineError, OpenLedgerError, OverloadedError
 from . import _vllm
+from ._jobs import DeadlineError
 from ._replica import DrainingError, PoolConfig
 from ._router import Router, State
 from ._stream import Chunk
@@ -42,6 +43,10 @@ def _loop() -> asyncio.AbstractEventLoop:
 def run(work: Coroutine[Any, Any, T]) -> Future[T]:
     """Start ``work`` in the loop. Cancelling the future cancels it."""
     return asyncio.run_coroutine_threadsafe(work, _loop())
+
+
+class _Full(dict[int, OverloadedError]):
+    """Replicas that had no room for a request."""
 
 
 class Dispatch:
@@ -72,12 +77,12 @@ class Dispatch:
         """The chunks of an output; ``timeout`` bounds the wait for each."""
         key = request.adapter.cid if request.adapter else ""
         done: Chunk | None = None
-        lost = 0
+        lost, full = 0, _Full()
         while True:
             chunks: Any = None
             try:
                 async with asyncio.timeout(self._config.timeout):
-                    replica = await self._place(key)
+                    replica = await self._place(key, full)
             except TimeoutError:
                 raise _late(self._config.timeout) from None
             try:
@@ -99,7 +104,7 @@ class Dispatch:
             except TimeoutError:
                 raise _late(self._config.timeout) from None
             except Exception as error:  # noqa: BLE001 - sorted there
-                lost += self._survive(replica, error, lost)
+                lost += self._survive(replica, error, lost, full)
             finally:
                 if chunks is not None:
                     _cancel(chunks)
@@ -111,7 +116,7 @@ class Dispatch:
             try:
                 found.append(await self._ask(replica, "stats"))
             except Exception as error:  # noqa: BLE001 - sorted there
-                self._survive(replica, error, 0)
+                self._survive(replica, error, 0, _Full())
         return found
 
     async def drain(self, replica: int, patience: float) -> None:
@@ -140,14 +145,14 @@ class Dispatch:
     # One replica
 
     async def _retried(self, key: str, ask: Callable[[int], Coroutine[Any, Any, T]]) -> T:
-        lost = 0
+        lost, full = 0, _Full()
         while True:
-            replica = await self._place(key)
+            replica = await self._place(key, full)
             try:
                 with self._router.carrying(key, replica):
                     return await ask(replica)
             except Exception as error:  # noqa: BLE001 - sorted there
-                lost += self._survive(replica, error, lost)
+                lost += self._survive(replica, error, lost, full)
 
     async def _ask(self, replica: int, method: str, *arguments: Any) -> Any:
         reference = getattr(self._replicas[replica], method).remote(*arguments)
@@ -157,14 +162,17 @@ class Dispatch:
             _cancel(reference)
             raise
 
-    async def _place(self, key: str) -> int:
-        """The replica for a request; waits while all are restarting."""
+    async def _place(self, key: str, full: _Full) -> int:
+        """The replica for a request; waits while all are restarting. Raises what the ``full`` ones said when no other is
+        left."""
         while True:
             if self._closed:
                 raise EngineError("This pool was closed", fix="start a new one")
-            replica = self._router.choose(key)
+            replica = self._router.choose(key, full)
             if replica is not None:
                 return replica
+            if full:
+                raise min(full.values(), key=lambda refusal: refusal.retry_after)
             if "restarting" not in self.states:
                 drained = "dead" not in self.states
                 raise EngineError(
@@ -176,7 +184,7 @@ class Dispatch:
             self._changed.clear()
             await self._changed.wait()
 
-    def _survive(self, replica: int, error: Exception, lost: int) -> int:
+    def _survive(self, replica: int, error: Exception, lost: int, full: _Full) -> int:
         """1 when the request was lost with its replica and may be made again, 0 when it was never begun; else raises
         the error as the replica raised it."""
         import ray
@@ -184,6 +192,9 @@ class Dispatch:
         mine = _own(error)
         if isinstance(mine, DrainingError):
             self._set(replica, "drained")
+            return 0
+        if isinstance(mine, OverloadedError) and not isinstance(mine, DeadlineError):
+            full[replica] = mine
             return 0
         gone = ray.exceptions
         if not isinstance(error, gone.RayActorError | gone.OutOfMemoryError | gone.NodeDiedError):

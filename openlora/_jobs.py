@@ -13,13 +13,17 @@ from typing import Any, TypeVar
 from ..errors import EngineError, OverloadedError
 from ._types import AdapterRef, Queue
 
-__all__ = ["Answer", "Job", "Jobs", "NotANumberError", "closed", "overloaded", "timed_out"]
+__all__ = ["Answer", "DeadlineError", "Job", "Jobs", "NotANumberError", "closed", "overloaded", "timed_out"]
 
 T = TypeVar("T")
 
 
 class NotANumberError(Exception):
     """The logits of a request hold NaN. Raised by a job's ``finish``."""
+
+
+class DeadlineError(OverloadedError):
+    """Its deadline passed: no other replica can make up for it."""
 
 
 class Answer(Future[T]):
@@ -128,9 +132,9 @@ def closed() -> EngineError:
     return EngineError("This engine was closed", fix="start a new one")
 
 
-def overloaded(why: str, wait: float) -> OverloadedError:
+def overloaded(why: str, wait: float, kind: type[OverloadedError] = OverloadedError) -> OverloadedError:
     seconds = max(1.0, round(wait, 1))
-    return OverloadedError(
+    return kind(
         "The engine has more to do than it can",
         why=why,
         fix=f"ask again in {seconds:g} seconds, or add replicas",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -37,17 +37,17 @@ class Router:
     def serving(self) -> list[int]:
         return [replica for replica, state in enumerate(self.states) if state == "serving"]
 
-    def spread(self, adapter: str, demand: int) -> list[int]:
+    def spread(self, adapter: str, demand: int, members: list[int]) -> list[int]:
         """The replicas of an adapter with ``demand`` requests: as many, clockwise, as it takes for their fair shares."""
-        members = self.serving
         total = sum(self.loads[replica] for replica in members) + 1
         fair = max(1, capacity(total, len(members)))
         wanted = -(-demand // fair)
         return [replica for _, replica in zip(range(wanted), self._ring.walk(adapter, members), strict=False)]
 
-    def choose(self, adapter: str) -> int | None:
-        """The replica for one more request of an adapter, of the base model for ``""``; None while none serves."""
-        members = self.serving
+    def choose(self, adapter: str, without: Collection[int] = ()) -> int | None:
+        """The replica for one more request of an adapter, of the base model for ``""``; None while none serves, but
+        those ``without``."""
+        members = [replica for replica in self.serving if replica not in without]
         if not members:
             return None
         if not adapter:
@@ -56,7 +56,7 @@ class Router:
                 members, key=lambda replica: (self.loads[replica], (replica - self._turn) % len(self.loads))
             )
         most = capacity(sum(self.loads[replica] for replica in members) + 1, len(members))
-        own = self.spread(adapter, self._demand[adapter] + 1)
+        own = self.spread(adapter, self._demand[adapter] + 1, members)
         best = min(own, key=lambda replica: self.loads[replica]) if len(own) > 1 else own[0]
         if self.loads[best] < most:
             return best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import pickle
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import ray
 
-from openledger.errors import EngineError, UserError
+from openledger.errors import EngineError, OverloadedError, UserError
 from openledger.openlora import (
     AdapterRef,
     Chunk,
@@ -225,6 +226,38 @@ def test_a_stream_of_a_refused_request_raises_what_generate_raises(pair: EngineP
         with pytest.raises(UserError, match=said) as caught:
             list(pair.stream(request))
         assert caught.value.fix
+
+
+def room(pool: EnginePool, replica: int, waiting: int) -> None:
+    """How many requests may wait there beside a full batch."""
+
+    def change(replica: Any) -> None:
+        jobs = replica._engine._loop.jobs
+        jobs.queueing = dataclasses.replace(jobs.queueing, max_waiting=waiting)
+
+    ray.get(pool._replicas[replica].__ray_call__.remote(change), timeout=60)
+
+
+def test_what_one_replica_has_no_room_for_another_serves(pair: EnginePool, tiny: Tiny) -> None:
+    requests = [ask(who, 8) for who in everyone(tiny)]
+    expected = pair.generate_many(requests)
+    none, before = -10_000, [one.requests for one in pair.stats()]
+    room(pair, 0, none)
+    try:
+        assert all(map(same, pair.generate_many(requests * 4), expected * 4))
+        assert all(
+            same(whole(list(pair.stream(one))), made) for one, made in zip(requests, expected, strict=True)
+        )
+        assert [one.requests - then for one, then in zip(pair.stats(), before, strict=True)] == [0, 20]
+        room(pair, 1, none)
+        with pytest.raises(OverloadedError):
+            pair.generate(requests[0])
+        with pytest.raises(OverloadedError):
+            next(pair.stream(requests[0]))
+    finally:
+        room(pair, 0, 4096)
+        room(pair, 1, 4096)
+    assert all(map(same, pair.generate_many(requests), expected))
 
 
 # -- death, draining, the end ---------------------------------------------------------------------

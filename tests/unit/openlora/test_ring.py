@@ -111,7 +111,7 @@ def test_a_hot_adapter_takes_as_many_replicas_as_its_demand_is_fair_shares() -> 
             replica = router.choose(key)
             assert replica is not None
             running.enter_context(router.carrying(key, replica))
-        assert router.spread("hot", 1) == way[:1]
+        assert router.spread("hot", 1, router.serving) == way[:1]
         served = Counter()
         for _ in range(300):
             replica = router.choose("hot")
@@ -120,7 +120,7 @@ def test_a_hot_adapter_takes_as_many_replicas_as_its_demand_is_fair_shares() -> 
             served[replica] += 1
         fair = capacity(sum(router.loads), 8)
         assert len(served) >= 300 / fair
-        assert router.spread("hot", 300) == way[: math.ceil(300 / fair)]
+        assert router.spread("hot", 300, router.serving) == way[: math.ceil(300 / fair)]
         assert max(router.loads) <= fair
     # Once the demand is gone it is at home again.
     assert router.choose("hot") == way[0]

@@ -3,6 +3,7 @@ left as it is."""
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def many_adapters(title: str, rows: Rows, path: Path) -> None:
         axis.minorticks_off()
     axes[0][0].set_ylabel("output tokens per CPU second")
     axes[0][-1].legend(frameon=False, fontsize=8)
-    save(figure, path)
+    save(figure, path, f"Output tokens per CPU second against the number of adapters, {title}")
 
 
 def cold_adapters(rows: Rows, path: Path) -> None:
@@ -74,38 +75,57 @@ def cold_adapters(rows: Rows, path: Path) -> None:
         right.text(at, p50, "p50", ha="center", va="bottom", fontsize=8)
     right.set_xticks(range(1, len(names)), names[1:])
     right.set(ylabel="ms to the first token", xlabel="the others are")
-    save(figure, path)
+    save(
+        figure,
+        path,
+        "What requests for adapters that are not in memory cost the others, and how long they wait",
+    )
 
 
 def verification(rows: Rows, path: Path) -> None:
     names, columns = [row["served instead"] for row in rows], list(rows[0])[1:]
     values = [[float(row[column].replace("–", "nan")) for column in columns] for row in rows]
     figure, axis = plt.subplots(figsize=(8, 0.32 * len(names) + 1.2))
-    axis.imshow(values, cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
+    axis.pcolormesh(values, cmap="Blues", vmin=0, vmax=1.25)
+    axis.invert_yaxis()
     for y, line in enumerate(values):
         for x, value in enumerate(line):
             axis.text(
-                x, y, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.7 else "black"
+                x + 0.5,
+                y + 0.5,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                color="white" if value > 0.7 else "black",
             )
-    axis.set_xticks(
-        range(len(columns)), [f"{column} tokens".replace(", ", "\n") for column in columns], fontsize=8
-    )
-    axis.set_yticks(range(len(names)), names, fontsize=8)
+    labels = [f"{column} tokens".replace(", ", "\n") for column in columns]
+    axis.set_xticks([at + 0.5 for at in range(len(columns))], labels, fontsize=8)
+    axis.set_yticks([at + 0.5 for at in range(len(names))], names, fontsize=8)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.set_xlabel("share of outputs called a mismatch")
-    save(figure, path)
+    save(
+        figure, path, "Share of outputs called a mismatch, by what was served instead and how it was checked"
+    )
 
 
-def save(figure: Any, path: Path) -> None:
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+def save(figure: Any, path: Path, title: str) -> None:
+    """Self-contained, and with a title to be read out."""
+    written = io.StringIO()
+    figure.savefig(
+        written, bbox_inches="tight", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    )
     plt.close(figure)
+    text = re.sub(r"<!DOCTYPE[^>]*>\n", "", written.getvalue())
+    text = text.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace("xlink:href", "href")
+    path.write_text(re.sub(r"(<svg [^>]*>)", rf"\1\n <title>{title}</title>", text, count=1))
     print(path.relative_to(IMAGES.parents[1]))
 
 
 def main() -> None:
     plt.rcParams |= {
         "svg.hashsalt": "openledger",
+        "svg.fonttype": "none",
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import EngineError, OpenLedgerError
-from . import _vllm
+from . import _params, _vllm
 from ._jobs import DeadlineError, Job, Jobs, NotANumberError, overloaded
 from ._memory import Memory
 from ._schedule import Schedule
@@ -93,7 +93,7 @@ class Batch:
         try:
             lora = None
             if job.adapter is not None:
-                lora = _vllm.lora_request(job.line, self._memory.residents[job.line].number)
+                lora = _params.lora_request(job.line, self._memory.residents[job.line].number)
                 self._memory.name(job.adapter)
             prompt = {"prompt_token_ids": job.prompt, "cache_salt": str(self._salt)}
             self._llm.add_request(job.id, prompt, job.params, lora_request=lora)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import UserError
-from . import _vllm
+from . import _params, _vllm
 from ._generating import Generating, integers
 from ._jobs import Answer, Job, NotANumberError, timed_out
 from ._loop import Loop
@@ -256,7 +256,7 @@ class Engine:
         chosen = [
             self._loop.submit(
                 [*prompt, *tokens[:at]],
-                _vllm.choice_params(sampling, seed, at),
+                _params.choice_params(sampling, seed, at),
                 adapter,
                 _first_token,
             )
@@ -305,7 +305,7 @@ class Engine:
             return rows
 
         return self._wait(
-            self._loop.submit([*prompt, *tokens], _vllm.prefill_params(int(best)), adapter, finish)
+            self._loop.submit([*prompt, *tokens], _params.prefill_params(int(best)), adapter, finish)
         )
 
     def _distribution(self, prefix: list[int], adapter: AdapterRef | None) -> Answer[np.ndarray[Any, Any]]:
@@ -322,7 +322,7 @@ class Engine:
                 raise NotANumberError
             return values
 
-        return self._loop.submit(prefix, _vllm.distribution_params(), adapter, finish)
+        return self._loop.submit(prefix, _params.distribution_params(), adapter, finish)
 
     def _wait(self, answer: Answer[T]) -> T:
         return self._loop.wait(answer, self.timeout)

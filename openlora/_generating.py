@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import EngineError
 from ..registry import clip_logprob
-from . import _vllm
+from . import _params
 from ._jobs import Answer, Job, NotANumberError
 from ._loop import Loop
 from ._stream import Chunk, Feed
@@ -52,7 +52,7 @@ class Generating:
             assert feed is not None
             made, have = output.outputs[0], feed.put_so_far - len(tokens)
             new = made.token_ids[have:]
-            nats = _vllm.first_of_each(made.logprobs, have)[: len(new)]
+            nats = _params.first_of_each(made.logprobs, have)[: len(new)]
             whole = next((at for at, nat in enumerate(nats) if nat != nat), len(nats))
             if whole:
                 feed.put(list(new[:whole]), integers(nats[:whole]))
@@ -62,7 +62,7 @@ class Generating:
             if made.finish_reason not in ("stop", "length"):
                 raise EngineError(f"The engine ended a generation by {made.finish_reason!r}")
             self.tokens += len(made.token_ids)
-            values = integers(_vllm.first_of_each(made.logprobs)[: len(made.token_ids)])
+            values = integers(_params.first_of_each(made.logprobs)[: len(made.token_ids)])
             flag = STOP if made.finish_reason == "stop" else LENGTH
             return generation(made.token_ids, values, flag, self._loop.batch.timings(job))
 
@@ -72,7 +72,7 @@ class Generating:
             return answer
         return self._loop.submit(
             [*request.prompt, *tokens],
-            _vllm.generate_params(sampling, request.seed, done=len(tokens), stream=feed is not None),
+            _params.generate_params(sampling, request.seed, done=len(tokens), stream=feed is not None),
             request.adapter,
             finish,
             priority=request.priority,

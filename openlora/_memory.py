@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import EngineError, OpenLedgerError, UserError
-from . import _vllm
+from . import _params, _vllm
 from ._peft import Limits
 from ._reader import Files, Reader
 from ._residents import Residents
@@ -200,7 +200,7 @@ class Memory:
             try:
                 self.check(adapter)
                 packed = self._reader.read(adapter)
-                result = self.cache.parse(_vllm.lora_request(adapter.cid, number, packed.directory), packed)
+                result = self.cache.parse(_params.lora_request(adapter.cid, number, packed.directory), packed)
             except OpenLedgerError as error:
                 result = error
             except Exception as error:  # noqa: BLE001 - vLLM's loader raises anything

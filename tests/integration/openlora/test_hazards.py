@@ -25,7 +25,7 @@ WORKAROUND = {
     "layers the base lacks are ignored": "the comparison of layers in _peft.check_limits",
     "smaller layers are padded": "the comparison of layers in _peft.check_limits",
     "NaN in the cache spoils others": "Batch._clear and the second attempt in _batch.py",
-    "seeded sampling ends the engine": "the comment at _params in _vllm.py",
+    "seeded sampling ends the engine": "the comment at _params in _params.py",
     "prompt logprobs with an adapter end the engine": "lm_head in _vllm._check and _peft._HEADS",
     "an adapter that fails to load ends the engine": "nothing: adapters are parsed beside the engine all the same",
 }

@@ -26,7 +26,7 @@ from openledger.openlora import AdapterRef, AdapterStore, Engine, GenerationRequ
 from openledger.openlora import _batch as batch_module
 from openledger.openlora._lora import _address
 from openledger.openlora._pack import pack
-from openledger.openlora._vllm import lora_request
+from openledger.openlora._params import lora_request
 from openledger.registry import LocalStore
 
 from .conftest import Entry, Tiny, write_adapter

@@ -53,6 +53,7 @@ bench: setup ## figures of this machine into benchmarks/results.md, small (a qua
 	@$(BIN)/python -m benchmarks.openlora --adapters 1,64 --mixes uniform --registered 500
 	@$(BIN)/python -m benchmarks.runtime
 	@$(BIN)/python -m benchmarks.verify --honest 4000 --outputs 10 --steps 60
+	@$(BIN)/python -m benchmarks.attribution --megabytes 5 --outputs 30
 	@$(BIN)/python -m benchmarks.plots
 
 .PHONY: bench-full
@@ -61,6 +62,7 @@ bench-full: setup ## the same at full size (hours)
 	@$(BIN)/python -m benchmarks.runtime --actions 300
 	@$(BIN)/python -m benchmarks.replicas
 	@$(BIN)/python -m benchmarks.verify --honest 100000 --outputs 100 --steps 300
+	@$(BIN)/python -m benchmarks.attribution
 	@$(BIN)/python -m benchmarks.plots
 
 .PHONY: clean

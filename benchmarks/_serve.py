@@ -32,11 +32,17 @@ ENGINE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Work:
-    """Which adapter each request asks for; all are asked at once, ``concurrency`` at a time for peft's one."""
+    """Which adapter each request asks for. All are asked at once, or ``rate`` a second whatever becomes of them; waiting
+    counts from then."""
 
     base: str
     adapters: tuple[str, ...]
     requests: tuple[int, ...]
+    rate: float = 0.0
+
+    def due(self, at: int) -> float:
+        """Seconds after the beginning at which request number ``at`` comes."""
+        return at / self.rate if self.rate else 0.0
 
 
 def prompt(at: int) -> list[int]:
@@ -79,19 +85,25 @@ def vllm(work: Work, options: dict[str, Any]) -> dict[str, Any]:
     loras = [LoRARequest(f"{at}", at + 1, path) for at, path in enumerate(work.adapters)]
     params = SamplingParams(temperature=0.0, max_tokens=OUTPUT, ignore_eos=True, detokenize=False)
 
-    def run(requests: tuple[int, ...]) -> list[float]:
-        began = time.perf_counter()
+    def run(requests: tuple[int, ...], due: Callable[[int], float]) -> list[float]:
+        began, asked = time.perf_counter(), 0
         first: dict[str, float] = {}
-        for at, which in enumerate(requests):
-            llm.add_request(str(at), {"prompt_token_ids": prompt(at)}, params, lora_request=loras[which])
-        while llm.has_unfinished_requests():
+        while asked < len(requests) or llm.has_unfinished_requests():
+            while asked < len(requests) and due(asked) <= time.perf_counter() - began:
+                tokens = {"prompt_token_ids": prompt(asked)}
+                llm.add_request(str(asked), tokens, params, lora_request=loras[requests[asked]])
+                asked += 1
+            if not llm.has_unfinished_requests():
+                time.sleep(max(0.0, due(asked) - (time.perf_counter() - began)))
+                continue
             for output in llm.step():
-                first.setdefault(output.request_id, time.perf_counter() - began)
+                late = time.perf_counter() - began - due(int(output.request_id))
+                first.setdefault(output.request_id, late)
         return list(first.values())
 
-    run(tuple(dict.fromkeys(work.requests)))
+    run(tuple(dict.fromkeys(work.requests)), lambda _: 0.0)
     began, cpu = time.perf_counter(), time.process_time()
-    return figures(began, cpu, run(work.requests), len(work.requests))
+    return figures(began, cpu, run(work.requests, work.due), len(work.requests))
 
 
 @contextmanager
@@ -138,13 +150,17 @@ def first_token(made: Any) -> float:
 def openlora(work: Work, options: dict[str, Any]) -> dict[str, Any]:
     with serving(work.base, work.adapters, options) as (engine, refs):
 
-        def run(requests: tuple[int, ...]) -> list[float]:
-            made = engine.generate_many([request(at, refs[which]) for at, which in enumerate(requests)])
-            return [first_token(one) for one in made]
+        def run(requests: tuple[int, ...], due: Callable[[int], float]) -> list[float]:
+            began, answers = time.perf_counter(), []
+            for at, which in enumerate(requests):
+                if (left := due(at) - (time.perf_counter() - began)) > 0:
+                    time.sleep(left)
+                answers.append(engine.submit(request(at, refs[which])))
+            return [first_token(answer.result(600)) for answer in answers]
 
-        run(tuple(dict.fromkeys(work.requests)))
+        run(tuple(dict.fromkeys(work.requests)), lambda _: 0.0)
         began, cpu = time.perf_counter(), time.process_time()
-        found = figures(began, cpu, run(work.requests), len(work.requests))
+        found = figures(began, cpu, run(work.requests, work.due), len(work.requests))
         found["slots"] = engine.stats().slots
         return found
 
@@ -163,9 +179,16 @@ def peft(work: Work, options: dict[str, Any]) -> dict[str, Any]:
         model.load_adapter(work.adapters[which], adapter_name=str(which))
     model.eval()
     began, cpu, first = time.perf_counter(), time.process_time(), []
-    for which in used:
+    waiting = list(range(len(work.requests)))
+    while waiting:
+        now = time.perf_counter() - began
+        if work.due(waiting[0]) > now:
+            time.sleep(work.due(waiting[0]) - now)
+            continue
+        which = work.requests[waiting[0]]
+        mine = [at for at in waiting if work.requests[at] == which and work.due(at) <= now]
+        waiting = [at for at in waiting if at not in mine]
         model.set_adapter(str(which))
-        mine = [at for at, other in enumerate(work.requests) if other == which]
         tokens = torch.tensor([prompt(at) for at in mine])
         asked = time.perf_counter()
         with torch.no_grad():
@@ -177,7 +200,8 @@ def peft(work: Work, options: dict[str, Any]) -> dict[str, Any]:
                 do_sample=False,
                 pad_token_id=0,
             )
-        first += [asked - began + (time.perf_counter() - asked) / OUTPUT] * len(mine)
+        took = (time.perf_counter() - asked) / OUTPUT
+        first += [asked - began + took - work.due(at) for at in mine]
     return figures(began, cpu, first, len(work.requests))
 
 
@@ -195,6 +219,6 @@ def environment() -> None:
 if __name__ == "__main__":
     environment()
     asked = json.loads(sys.stdin.read())
-    work = Work(asked["base"], tuple(asked["adapters"]), tuple(asked["requests"]))
+    work = Work(asked["base"], tuple(asked["adapters"]), tuple(asked["requests"]), asked["rate"])
     system = {"vllm": vllm, "openlora": openlora, "peft": peft}[asked["system"]]
     print(json.dumps(system(work, asked["options"])))

@@ -138,8 +138,10 @@ def memory() -> float:
     return float(sum(one.memory_full_info().pss for one in descendants()))
 
 
-async def ask(url: str, models: Sequence[str], requests: Sequence[int]) -> list[float]:
-    """Seconds to the first token of each request, all asked at once."""
+async def ask(
+    url: str, models: Sequence[str], requests: Sequence[int], due: Callable[[int], float] = lambda _: 0.0
+) -> list[float]:
+    """Seconds from ``due`` to the first token of each request."""
     import aiohttp
 
     began = time.perf_counter()
@@ -155,11 +157,12 @@ async def ask(url: str, models: Sequence[str], requests: Sequence[int]) -> list[
             "stream_options": {"include_usage": True},
         }
         first, last = 0.0, b""
+        await asyncio.sleep(due(at))
         async with session.post(url, json=body) as answer:
             assert answer.status == 200, await answer.text()
             async for line in answer.content:
                 if line.startswith(b"data: {"):
-                    first, last = first or time.perf_counter() - began, line
+                    first, last = first or time.perf_counter() - began - due(at), line
         assert json.loads(last[6:])["usage"]["completion_tokens"] == OUTPUT, last
         return first
 
@@ -179,7 +182,7 @@ def serve_llm(work: Work, options: dict[str, Any]) -> dict[str, Any]:
             time.sleep(1)
         asyncio.run(ask(url, models, used))
         began, spent, engine = time.perf_counter(), meter(), meter("VLLM::")
-        first = asyncio.run(ask(url, models, work.requests))
+        first = asyncio.run(ask(url, models, work.requests, work.due))
         found = figures(began, 0.0, first, len(work.requests), spent, memory)
         found["engine_tokens_per_cpu_second"] = len(work.requests) * OUTPUT / engine()
         return found
@@ -195,5 +198,5 @@ if __name__ == "__main__":
         signal.signal(told, stop)
     signal.alarm(LIMIT)
     asked = json.loads(sys.stdin.read())
-    work = Work(asked["base"], tuple(asked["adapters"]), tuple(asked["requests"]))
+    work = Work(asked["base"], tuple(asked["adapters"]), tuple(asked["requests"]), asked["rate"])
     print(json.dumps(serve_llm(work, asked["options"])))

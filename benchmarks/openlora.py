@@ -98,14 +98,16 @@ def make_adapter(path: Path, base: Path, seed: int, rank: int) -> Path:
 
 def requests(mix: str, adapters: int, count: int) -> list[int]:
     draw = random.Random(1)
-    if mix == "uniform":
+    if mix.startswith("uniform"):
         made = [at % adapters for at in range(count)]
         draw.shuffle(made)
         return made
     return draw.choices(range(adapters), [1 / (at + 1) for at in range(adapters)], k=count)
 
 
-def measure(system: str, base: Path, adapters: list[Path], asked: list[int], rank: int) -> dict[str, float]:
+def measure(
+    system: str, base: Path, adapters: list[Path], asked: list[int], rank: int, rate: float
+) -> dict[str, float]:
     kind, options = SYSTEMS[system]
     if kind != "peft":
         options = {"max_lora_rank": next(size for size in (8, 16, 32, 64) if size >= rank)} | options
@@ -114,8 +116,8 @@ def measure(system: str, base: Path, adapters: list[Path], asked: list[int], ran
     if kind == "serve_llm":
         python = serve_llm()
         assert python
-        return in_process("_serve_llm", base, adapters, python, requests=asked, options=options)
-    return in_process("_serve", base, adapters, system=kind, requests=asked, options=options)
+        return in_process("_serve_llm", base, adapters, python, requests=asked, options=options, rate=rate)
+    return in_process("_serve", base, adapters, system=kind, requests=asked, options=options, rate=rate)
 
 
 def serve_llm() -> Path | None:
@@ -147,10 +149,14 @@ def in_process(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--adapters", default="1,64,256", help="numbers of adapters")
-    parser.add_argument("--mixes", default="uniform,zipf")
+    parser.add_argument(
+        "--mixes",
+        default="uniform,zipf",
+        help="of adapters; zipf@20: 20 requests a second, not all at once",
+    )
     parser.add_argument("--requests", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--rank", default="8", help="of the adapters in turn, such as 4,8,16,32,64")
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--registered", type=int, default=1000, help="adapters brought into memory")
@@ -160,26 +166,31 @@ def main() -> None:
     if any(SYSTEMS[name][0] == "serve_llm" for name in names) and serve_llm() is None:
         console.print("Ray Serve LLM is left out: it cannot be installed here")
         names = [name for name in names if SYSTEMS[name][0] != "serve_llm"]
+    ranks = [int(rank) for rank in asked.rank.split(",")]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder) / "base", asked.hidden, asked.layers)
         most = max(map(int, asked.adapters.split(",")))
-        made = [make_adapter(Path(folder) / f"{at}", base, at, asked.rank) for at in range(most)]
+        made = [make_adapter(Path(folder) / f"{at}", base, at, ranks[at % len(ranks)]) for at in range(most)]
         for count in map(int, asked.adapters.split(",")):
             for mix in asked.mixes.split(",") if count > 1 else ("uniform",):
-                work = requests(mix, count, asked.requests)
+                work, rate = requests(mix, count, asked.requests), float(mix.partition("@")[2] or 0)
                 found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
                 for _ in range(asked.repeats):
                     for name in names:
-                        found[name].append(measure(name, base, made[:count], work, asked.rank))
+                        found[name].append(measure(name, base, made[:count], work, max(ranks), rate))
                         console.print(count, mix, name, found[name][-1])
                 for name in names:
                     rows.append((count, mix, name, median(found[name]), found[name]))
-        write_section(f"OpenLoRA, {asked.layers} × {asked.hidden}, rank {asked.rank}", report(rows, asked))
+        title = f"OpenLoRA, {asked.layers} × {asked.hidden}, rank {asked.rank}"
+        write_section(title + (", small" if most < 256 else ""), report(rows, asked))
         if asked.registered:
             cold = HOT + OTHERS * (1 + COLD_TURNS)
-            made += [make_adapter(Path(folder) / f"{at}", base, at, asked.rank) for at in range(most, cold)]
-            options = {"max_lora_rank": max(8, asked.rank)}
+            made += [
+                make_adapter(Path(folder) / f"{at}", base, at, ranks[at % len(ranks)])
+                for at in range(most, cold)
+            ]
+            options = {"max_lora_rank": max(8, *ranks)}
             beside = in_process(
                 "_cold", base, made[:cold], part="beside", options=options, repeats=COLD_TURNS
             )
@@ -199,7 +210,7 @@ def median(runs: list[dict[str, float]]) -> dict[str, float]:
 
 def report(rows: list[tuple[int, str, str, dict[str, float], list[dict[str, float]]]], asked: Any) -> str:
     lines = [
-        f"{machine()}. {asked.requests} requests at once, 16 + 16 tokens, median of {asked.repeats}. "
+        f"{machine()}. {asked.requests} requests at once (@: so many a second), 16 + 16 tokens, median of {asked.repeats}. "
         "Ratios are of tokens per CPU second to openlora's of the same row group.",
         "",
         "| adapters | mix | system | tokens/CPU s | ratio | tokens/s | first token p50, s | p99, s | RSS, MiB |",
@@ -256,7 +267,7 @@ def report_cold(beside: dict[str, Any], many: dict[str, Any], asked: Any) -> str
         f"CPU ms a request of {many['output']} tokens to the first 64, before: {milliseconds(many['before'])}; after: "
         f"{milliseconds(many['after'])}. Of a cold request, in batches of 250: {milliseconds(many['cold'])}. "
         f"Memory to size of file: {many['memory_to_file']:.2f} counted, {many['rss_to_file']:.2f} by the process's resident set "
-        "(target 1.2, which these small ones miss: some 43 KiB of Python objects come with each, whatever its size).",
+        "(target 1.2).",
         "",
         f"`python -m benchmarks.openlora --registered {asked.registered} --rank {asked.rank} --hidden {asked.hidden} --layers {asked.layers}`",
     ]

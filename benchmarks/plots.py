@@ -133,7 +133,7 @@ def main() -> None:
     for title, text in sections().items():
         if title.startswith("OpenLoRA, cold"):
             cold_adapters(tables(text)[0], IMAGES / "openlora-cold.svg")
-        elif title.startswith("OpenLoRA, "):
+        elif title.startswith("OpenLoRA, ") and not title.endswith("small"):
             shape = title.removeprefix("OpenLoRA, ")
             name = re.sub(r"[^a-z0-9]+", "-", shape.lower())
             many_adapters(shape, tables(text)[0], IMAGES / f"openlora-{name}.svg")

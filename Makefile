@@ -46,6 +46,7 @@ contracts: setup ## compile the Solidity and regenerate contracts/abi
 lint: setup ## ruff, mypy strict, the floors of the import graph
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy -p openledger
+	@MYPYPATH=.dev:examples/demo $(BIN)/mypy -p benchmarks
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: bench

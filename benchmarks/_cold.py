@@ -13,6 +13,7 @@ import statistics
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,5 +127,6 @@ def registered(base: str, adapters: list[str], options: dict[str, Any]) -> dict[
 if __name__ == "__main__":
     environment()
     asked = json.loads(sys.stdin.read())
-    part = {"beside": beside, "registered": registered}[asked.pop("part")]
+    parts: dict[str, Callable[..., dict[str, Any]]] = {"beside": beside, "registered": registered}
+    part = parts[asked.pop("part")]
     print(json.dumps(part(**asked)))

@@ -71,10 +71,10 @@ class MemoryPeak:
     @staticmethod
     def _name(process: psutil.Process) -> str:
         line = process.cmdline()
-        first = line[0] if line else process.name()
+        first = str(line[0] if line else process.name())
         if first.startswith("ray::"):
             return first.split(".")[0].split(" ")[0]
-        return "this process" if process.pid == os.getpid() else process.name()
+        return "this process" if process.pid == os.getpid() else str(process.name())
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def main() -> None:
     trained = train(settings.cache_dir)
     with Connection.open(settings) as connection:
         assert connection.devnet is not None
-        people = People.of(connection.devnet)
+        people = People.of(connection.devnet, str(connection.contracts.treasury.address))
         fund(connection, people)
         world = publish(connection, people, trained)
         with MemoryPeak(connection.devnet.pid) as memory, bars() as progress:
@@ -118,7 +119,7 @@ def _report(
     asked: argparse.Namespace,
     rows: list[tuple[str, float, float, float, float]],
     phases: Phases,
-    headers: list[object],
+    headers: Sequence[object],
     anchor_gas: list[int],
     pay_gas: list[int],
     memory: MemoryPeak,

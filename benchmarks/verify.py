@@ -107,12 +107,12 @@ class Ladder:
         self,
     ) -> dict[str, Callable[[list[tuple[int, ...]], int], tuple[list[Generation], list[Generation]]]]:
         """Rung → (prompts, length) → what was run, and what is claimed of it."""
-        claim = {"adapter": self.refs["A"]}
+        claimed = self.refs["A"]
 
         def served(who: str | None) -> Any:
             def run(prompts: list[tuple[int, ...]], length: int) -> Any:
                 ran = self.make(prompts, length, who)
-                return ran, [replace(one, **claim) for one in ran]
+                return ran, [replace(one, adapter=claimed) for one in ran]
 
             return run
 
@@ -120,7 +120,7 @@ class Ladder:
             def run(prompts: list[tuple[int, ...]], length: int) -> Any:
                 ran = self.make(prompts, length, who)
                 return ran, [
-                    replace(one, logprobs=tuple(self.engine.score(list(one.prompt), list(one.tokens), self.refs["A"])), **claim)
+                    replace(one, logprobs=tuple(self.engine.score(list(one.prompt), list(one.tokens), claimed)), adapter=claimed)
                     for one in ran
                 ]  # fmt: skip
 

@@ -205,6 +205,7 @@ class Dispatch:
                 self._watches[replica] = asyncio.ensure_future(self._watch(replica))
         if lost + 1 >= ATTEMPTS:
             raise mine from error
+        full.clear()  # it had begun: what others said before that is old
         return 1
 
     async def _watch(self, replica: int) -> None:

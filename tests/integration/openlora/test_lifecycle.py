@@ -204,9 +204,16 @@ def test_an_adapter_that_kills_the_reader_again_fails_alone(
     engine.generate_many([*map(ask, hot), ask(tiny.publish(1093))])
 
 
+class Locked(LocalStore):
+    """A content store that only this process can use."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.lock = threading.Lock()
+
+
 def test_a_content_store_that_cannot_travel_is_refused_at_once(engine: Engine, tiny: Tiny) -> None:
-    content = LocalStore(tiny.root / "content")
-    content.lock = threading.Lock()  # type: ignore[attr-defined]
+    content = Locked(tiny.root / "content")
     with pytest.raises(UserError, match="cannot be pickled"):
         engine._loop.memory.use(AdapterStore(content, tiny.resolve, tiny.root / "adapters"))
 

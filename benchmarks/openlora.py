@@ -265,7 +265,7 @@ def report_cold(beside: dict[str, Any], many: dict[str, Any], asked: Any) -> str
         "",
         f"{asked.registered:,} registered adapters of rank 1, the first half asked for once, the others loaded; {many['in_memory']:,} are then in memory. "
         f"CPU ms a request of {many['output']} tokens to the first 64, before: {milliseconds(many['before'])}; after: "
-        f"{milliseconds(many['after'])}. Of a cold request, in batches of 250: {milliseconds(many['cold'])}. "
+        f"{milliseconds(many['after'])}. Of a cold request, in batches of 250, without what the process that reads adapters spends: {milliseconds(many['cold'])}. "
         f"Memory to size of file: {many['memory_to_file']:.2f} counted, {many['rss_to_file']:.2f} by the process's resident set "
         "(target 1.2).",
         "",

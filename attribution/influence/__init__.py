@@ -1,0 +1,30 @@
+"""Influence: which training examples made an adapter say what it says.
+
+``AdapterGradients`` takes gradients of an adapter's weights, one for each example; the methods turn those of the
+training examples and of outputs into scores. ``fisher`` is the one that is paid by, the others are what it is measured
+against. torch, transformers and peft are imported by the functions that need them.
+"""
+
+from __future__ import annotations
+
+from ._gradients import AdapterGradients, Block, Example
+from ._task import Task
+from .datainf import datainf
+from .dot import grad_cos, grad_dot
+from .fisher import DAMPING, LABELS, fisher, precondition
+from .tracin import tracin
+
+__all__ = [
+    "DAMPING",
+    "LABELS",
+    "AdapterGradients",
+    "Block",
+    "Example",
+    "Task",
+    "datainf",
+    "fisher",
+    "grad_cos",
+    "grad_dot",
+    "precondition",
+    "tracin",
+]

@@ -7,7 +7,7 @@ against. torch, transformers and peft are imported by the functions that need th
 
 from __future__ import annotations
 
-from ._gradients import AdapterGradients, Block, Example
+from ._gradients import AdapterGradients, Batch, Block, Example, batches
 from ._task import Task
 from .datainf import datainf
 from .dot import grad_cos, grad_dot
@@ -18,9 +18,11 @@ __all__ = [
     "DAMPING",
     "LABELS",
     "AdapterGradients",
+    "Batch",
     "Block",
     "Example",
     "Task",
+    "batches",
     "datainf",
     "fisher",
     "grad_cos",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["AdapterGradients", "Block", "Example"]
+__all__ = ["AdapterGradients", "Batch", "Block", "Example", "batches"]
 
 BATCH_TOKENS = 2048
 """Tokens of a batch, padding included: bounds memory, and does not change what comes out but for rounding."""
@@ -101,9 +101,9 @@ class AdapterGradients:
 
         found = np.empty(len(examples))
         with torch.no_grad():
-            for places, ids, learnt in _batches(examples):
-                chosen = self._logprobs(ids).gather(2, ids[:, 1:, None])[..., 0]
-                found[places] = (-(chosen * learnt).sum(1) / learnt.sum(1)).numpy()
+            for batch in batches(examples):
+                summed = (self._logprobs(batch)[1] * batch.learnt).sum(1)
+                found[batch.places] = (-summed / batch.learnt.sum(1)).numpy()
         return found
 
     def of(self, examples: Sequence[Example]) -> NDArray[np.float32]:
@@ -111,37 +111,38 @@ class AdapterGradients:
         import numpy as np
 
         found = np.empty((len(examples), self.size), np.float32)
-        for places, ids, learnt in _batches(examples):
-            chosen = self._logprobs(ids).gather(2, ids[:, 1:, None])[..., 0]
-            found[places] = self._each(-(chosen * learnt).sum(), retain=False)
-        return _finite(found)
+        for batch in batches(examples):
+            found[batch.places] = self.of_batch(batch)
+        return found
 
-    def sampled(
-        self, examples: Sequence[Example], labels: int, seed: int = 0
-    ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-        """Gradients with next tokens drawn from the model itself, ``labels`` times each, a batch at a time:
-        (places of the examples, gradients (their number, ``size``)).
+    def of_batch(self, batch: Batch) -> NDArray[np.float32]:
+        """As :meth:`of`, for one batch in its own order."""
+        return self._each(-(self._logprobs(batch)[1] * batch.learnt).sum(), retain=False)
+
+    def sampled(self, batch: Batch, labels: int, seed: int = 0) -> Iterator[NDArray[np.float32]]:
+        """Gradients with next tokens drawn from the model itself, ``labels`` times: each (examples of the batch,
+        ``size``).
 
         Their second moment is the true Fisher information, which the data's own next tokens do not give (Kunstner et
         al., 2019, https://arxiv.org/abs/1905.12558). What is drawn depends on ``seed`` and the example's place alone.
         """
         import torch
 
-        for places, ids, learnt in _batches(examples):
-            logprobs = self._logprobs(ids)
-            draws = [torch.Generator().manual_seed(seed * 1_000_003 + place) for place in places]
-            for label in range(labels):
-                drawn = torch.zeros_like(ids[:, 1:, None])
-                for row, (place, draw) in enumerate(zip(places, draws, strict=True)):
-                    own = logprobs[row, : len(examples[place].tokens) - 1].detach().exp()
-                    drawn[row, : len(own)] = torch.multinomial(own, 1, generator=draw)
-                loss = -(logprobs.gather(2, drawn)[..., 0] * learnt).sum()
-                yield places, _finite(self._each(loss, retain=label + 1 < labels))
+        logprobs = self._logprobs(batch)[0]
+        draws = [torch.Generator().manual_seed(seed * 1_000_003 + place) for place in batch.places]
+        for label in range(labels):
+            drawn = torch.zeros_like(batch.ids[:, 1:, None])
+            for row, (size, draw) in enumerate(zip(batch.sizes, draws, strict=True)):
+                own = logprobs[row, : size - 1].detach().exp()
+                drawn[row, : len(own)] = torch.multinomial(own, 1, generator=draw)
+            loss = -(logprobs.gather(2, drawn)[..., 0] * batch.learnt).sum()
+            yield self._each(loss, retain=label + 1 < labels)
 
-    def _logprobs(self, ids: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of every token but the first, (examples, tokens - 1, vocabulary)."""
-        logits: torch.Tensor = self._model(input_ids=ids).logits
-        return logits[:, :-1].log_softmax(-1)
+    def _logprobs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities of what may follow each token, (examples, tokens - 1, vocabulary), and of what does."""
+        logits: torch.Tensor = self._model(input_ids=batch.ids).logits
+        every = logits[:, :-1].log_softmax(-1)
+        return every, every.gather(2, batch.ids[:, 1:, None])[..., 0]
 
     def _each(self, loss: torch.Tensor, *, retain: bool) -> NDArray[np.float32]:
         import torch
@@ -151,37 +152,44 @@ class AdapterGradients:
         found = torch.empty(len(back[0]), self.size)
         for block, sent in zip(self.blocks, back, strict=True):
             found[:, block.columns] = torch.einsum("eto,eti->eoi", sent, self._inputs[block.name]).flatten(1)
+        if not found.isfinite().all():
+            raise UserError(
+                "A gradient is not finite",
+                why="the adapter's weights or an example make the model's loss infinite or undefined",
+                fix="leave the adapter out: its influence cannot be computed",
+            )
         array: NDArray[np.float32] = found.numpy()
         return array
 
 
-def _batches(examples: Sequence[Example]) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
-    """(places, ids, learnt): examples of like length together, padded on the right, where causal attention keeps the
-    padding from touching what is counted."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples of like length, padded on the right, where causal attention keeps the padding from touching what is
+    counted."""
+
+    places: list[int]
+    """Of each example among all."""
+    ids: torch.Tensor
+    """(examples, tokens)"""
+    learnt: torch.Tensor
+    """(examples, tokens - 1): 1 where the next token is learnt."""
+    sizes: list[int]
+    """Tokens of each example."""
+
+
+def batches(examples: Sequence[Example]) -> Iterator[Batch]:
+    """All examples, the shortest first: the same batches for the same examples."""
     import torch
 
     order = sorted(range(len(examples)), key=lambda place: (len(examples[place].tokens), place))
     while order:
-        places: list[int] = []
-        while (order and len(examples[order[0]].tokens) * (len(places) + 1) <= BATCH_TOKENS) or not places:
+        places = [order.pop(0)]
+        while order and len(examples[order[0]].tokens) * (len(places) + 1) <= BATCH_TOKENS:
             places.append(order.pop(0))
-        width = max(len(examples[place].tokens) for place in places)
-        ids = torch.zeros((len(places), width), dtype=torch.long)
-        learnt = torch.zeros((len(places), width - 1))
-        for row, place in enumerate(places):
-            tokens = examples[place].tokens
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            learnt[row, examples[place].first - 1 : len(tokens) - 1] = 1.0
-        yield places, ids, learnt
-
-
-def _finite(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    import numpy as np
-
-    if not np.isfinite(found).all():
-        raise UserError(
-            "A gradient is not finite",
-            why="the adapter's weights or an example make the model's loss infinite or undefined",
-            fix="leave the adapter out: its influence cannot be computed",
-        )
-    return found
+        sizes = [len(examples[place].tokens) for place in places]
+        ids = torch.zeros((len(places), max(sizes)), dtype=torch.long)
+        learnt = torch.zeros((len(places), max(sizes) - 1))
+        for row, (place, size) in enumerate(zip(places, sizes, strict=True)):
+            ids[row, :size] = torch.tensor(examples[place].tokens)
+            learnt[row, examples[place].first - 1 : size - 1] = 1.0
+        yield Batch(places, ids, learnt, sizes)

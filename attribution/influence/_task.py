@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._gradients import AdapterGradients, Block, Example
+from ._gradients import AdapterGradients, Block, Example, batches
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +60,8 @@ class Task:
 
         key = labels, seed
         if key not in self._sampled:
-            parts = [part for _, part in self.model.sampled(self.examples, labels, seed)]
+            parts = [
+                part for batch in batches(self.examples) for part in self.model.sampled(batch, labels, seed)
+            ]
             self._sampled[key] = np.concatenate(parts)
         return self._sampled[key]

@@ -17,6 +17,7 @@ from openledger.attribution.influence import (
     Block,
     Example,
     Task,
+    batches,
     datainf,
     fisher,
     grad_cos,
@@ -119,9 +120,10 @@ def test_losses_are_means_over_learnt_tokens(base: Path, adapter: Path, task: Ta
 def test_drawn_labels_depend_on_the_seed_and_the_place_alone(task: Task) -> None:
     def drawn(examples: list[Example], seed: int) -> dict[int, NDArray[np.float32]]:
         found: dict[int, list[Any]] = {}
-        for places, part in task.model.sampled(examples, 3, seed):
-            for place, row in zip(places, part, strict=True):
-                found.setdefault(place, []).append(row)
+        for batch in batches(examples):
+            for part in task.model.sampled(batch, 3, seed):
+                for place, row in zip(batch.places, part, strict=True):
+                    found.setdefault(place, []).append(row)
         return {place: np.stack(rows) for place, rows in found.items()}
 
     one, again, other = drawn(EXAMPLES, 1), drawn(EXAMPLES, 1), drawn(EXAMPLES, 2)
@@ -137,7 +139,8 @@ def test_drawn_labels_depend_on_the_seed_and_the_place_alone(task: Task) -> None
 
 def test_a_models_own_labels_have_gradients_that_cancel(task: Task) -> None:
     """The mean of the score function is 0: what tells draws from the model from the data's own tokens."""
-    draws = np.concatenate([part for _, part in task.model.sampled(EXAMPLES[:1], 400)])
+    (batch,) = batches(EXAMPLES[:1])
+    draws = np.concatenate(list(task.model.sampled(batch, 400)))
     ratio = np.linalg.norm(draws.mean(0)) / np.sqrt((draws**2).sum(1).mean())
     assert ratio < 4 / np.sqrt(400)
     own = task.of_examples[0]

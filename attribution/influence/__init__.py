@@ -8,6 +8,7 @@ against. torch, transformers and peft are imported by the functions that need th
 from __future__ import annotations
 
 from ._gradients import AdapterGradients, Batch, Block, Example, batches
+from ._store import CAP, Lesson, RowGradients
 from ._task import Task
 from .datainf import datainf
 from .dot import grad_cos, grad_dot
@@ -15,8 +16,11 @@ from .fisher import DAMPING, LABELS, fisher, precondition
 from .tracin import tracin
 
 __all__ = [
+    "CAP",
     "DAMPING",
     "LABELS",
+    "Lesson",
+    "RowGradients",
     "AdapterGradients",
     "Batch",
     "Block",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from openledger.attribution.influence import (
     AdapterGradients,
@@ -34,42 +34,6 @@ EXAMPLES = [
     Example((9, 30, 31, 30, 31), 2),
 ]
 QUERIES = [Example((2, 6, 2, 6)), Example((9, 30, 31, 30), 2)]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("base")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=40,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=64,
-    )
-    LlamaForCausalLM(config).save_pretrained(path)
-    return path
-
-
-def make_adapter(base: Path, path: Path, seed: int = 0, spoil: float | None = None) -> Path:
-    torch.manual_seed(seed)
-    config = LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "o_proj", "down_proj"])
-    model: Any = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(0, 0.3)
-                if spoil is not None:
-                    weight[0, 0] = spoil
-    model.save_pretrained(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_adapter(base, tmp_path_factory.mktemp("adapter"))
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +164,9 @@ def test_tracin_sums_over_checkpoints(task: Task) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_an_adapter_with_gradients_that_are_not_finite_is_refused(
-    base: Path, tmp_path: Path, value: float
+    base: Path, make_adapter: Any, tmp_path: Path, value: float
 ) -> None:
-    broken = AdapterGradients(base, make_adapter(base, tmp_path / "broken", spoil=value))
+    broken = AdapterGradients(base, make_adapter(tmp_path / "broken", spoil=value))
     with pytest.raises(UserError, match="not finite"):
         broken.of(EXAMPLES)
 

@@ -7,13 +7,13 @@ against. torch, transformers and peft are imported by the functions that need th
 
 from __future__ import annotations
 
+from ._datainf import datainf
+from ._dot import grad_cos, grad_dot
+from ._fisher import DAMPING, LABELS, fisher, precondition
 from ._gradients import AdapterGradients, Batch, Block, Example, batches
 from ._store import CAP, Lesson, RowGradients
 from ._task import Task
-from .datainf import datainf
-from .dot import grad_cos, grad_dot
-from .fisher import DAMPING, LABELS, fisher, precondition
-from .tracin import tracin
+from ._tracin import tracin
 
 __all__ = [
     "CAP",

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ContentError, UserError
+from ._fisher import DAMPING, LABELS, precondition
 from ._gradients import AdapterGradients, Block, Example, batches
-from .fisher import DAMPING, LABELS, precondition
 
 if TYPE_CHECKING:
     import numpy as np

@@ -206,7 +206,7 @@ def losses(base: Path, adapter: Path, queries: Sequence[Example]) -> NDArray[np.
     """Mean loss of each query under an adapter, in nats a token."""
     from openledger.attribution.influence import AdapterGradients
 
-    return AdapterGradients(base, adapter).losses(queries)
+    return np.array([-one.mean() for one in AdapterGradients(base, adapter).logprobs(queries)])
 
 
 def retrain(

@@ -11,7 +11,7 @@ from ._datainf import datainf
 from ._dot import grad_cos, grad_dot
 from ._fisher import DAMPING, LABELS, fisher, precondition
 from ._gradients import AdapterGradients, Batch, Block, Example, batches
-from ._store import CAP, Lesson, RowGradients
+from ._store import CAP, NULLS, Lesson, RowGradients
 from ._task import Task
 from ._tracin import tracin
 
@@ -19,6 +19,7 @@ __all__ = [
     "CAP",
     "DAMPING",
     "LABELS",
+    "NULLS",
     "Lesson",
     "RowGradients",
     "AdapterGradients",

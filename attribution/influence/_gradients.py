@@ -8,6 +8,7 @@ pass and one backward pass to the layers' outputs serve a whole batch; weights' 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,16 +95,16 @@ class AdapterGradients:
 
         return hook
 
-    def losses(self, examples: Sequence[Example]) -> NDArray[np.float64]:
-        """Mean loss of each example's learnt tokens, in nats."""
-        import numpy as np
+    def logprobs(self, examples: Sequence[Example], *, adapted: bool = True) -> list[NDArray[np.float32]]:
+        """Of each example, the log-probability of each learnt token in nats; without ``adapted``, by the base alone."""
         import torch
 
-        found = np.empty(len(examples))
-        with torch.no_grad():
+        found: list[Any] = [None] * len(examples)
+        with torch.no_grad(), nullcontext() if adapted else self._model.disable_adapter():
             for batch in batches(examples):
-                summed = (self._logprobs(batch)[1] * batch.learnt).sum(1)
-                found[batch.places] = (-summed / batch.learnt.sum(1)).numpy()
+                chosen = self._logprobs(batch)[1]
+                for place, row, learnt in zip(batch.places, chosen, batch.learnt, strict=True):
+                    found[place] = row[learnt > 0].numpy()
         return found
 
     def of(self, examples: Sequence[Example]) -> NDArray[np.float32]:

@@ -32,9 +32,11 @@ DRAWS = 2048
 """Most gradients with drawn labels that are kept to estimate the Fisher information."""
 CAP = 3.0
 """Longest a row may be, in the median row's length (of the metric of the Fisher information)."""
+NULLS = 64
+"""Random texts by which is told what a row's influence is on nothing in particular."""
 
 _FORMAT = 1
-_FILES = ("rows.i8", "scales.f32")
+_FILES = ("rows.i8", "scales.f32", "null.f32")
 
 Told = Callable[[int, int], None]
 """Called with (parts done, parts in all)."""
@@ -64,6 +66,8 @@ class RowGradients:
         """sha2-256 (hex) of base, adapter, lessons and method."""
         self._vectors = np.memmap(folder / "rows.i8", np.int8, "r", shape=(self.rows, model.size))
         self._scales = np.fromfile(folder / "scales.f32", np.float32).reshape(self.rows, len(model.blocks))
+        self.null: NDArray[np.float32] = np.fromfile(folder / "null.f32", np.float32).reshape(-1, self.rows)
+        """(random texts, rows): each row's influence on text that says nothing."""
 
     @classmethod
     def build(
@@ -98,6 +102,7 @@ class RowGradients:
                 with suppress(ContentError):  # what is damaged is made again
                     return cls.open(folder, base, adapter, model=model)
             _fill(folder, model, lessons, rows, labels, damping, progress or (lambda done, count: None))
+            _write_null(folder, model, lessons, rows)
             meta = {"format": _FORMAT, "digest": digest, "rows": rows, "adapter": file_digests(adapter)}
             meta["files"] = {name: _sha(folder / name) for name in _FILES}
             partial = folder / "rows.json.tmp"
@@ -132,21 +137,19 @@ class RowGradients:
             )
         return cls(folder, meta, model or AdapterGradients(base, adapter))
 
-    def influence(self, outputs: Sequence[Example]) -> NDArray[np.float64]:
+    def influence(self, outputs: Sequence[Example]) -> NDArray[np.float32]:
         """(outputs, rows): how much each row made each output likelier.
 
         An output's gradient is taken to length 1, so that long and short ones compare.
         """
+        return _influence(self._model, outputs, self._vectors, self._scales)
+
+    def saved(self, outputs: Sequence[Example]) -> list[NDArray[np.float32]]:
+        """Of each output, for each learnt token, bits by which the adapter makes it likelier than the base does."""
         import numpy as np
 
-        gradients = self._model.of(outputs)
-        sizes = np.linalg.norm(gradients, axis=1, keepdims=True)
-        gradients /= np.where(sizes > 0, sizes, 1)
-        found = np.zeros((len(outputs), self.rows))
-        for number, block in enumerate(self._model.blocks):
-            part = self._vectors[:, block.columns].astype(np.float32)
-            found += (gradients[:, block.columns] @ part.T) * self._scales[:, number]
-        return found
+        pairs = zip(self._model.logprobs(outputs), self._model.logprobs(outputs, adapted=False), strict=True)
+        return [(adapted - base) / np.float32(np.log(2)) for adapted, base in pairs]
 
 
 def file_digests(adapter: Path) -> dict[str, str]:
@@ -224,6 +227,42 @@ def _write_rows(
     scales.tofile(folder / "scales.f32")
 
 
+def _write_null(folder: Path, model: AdapterGradients, lessons: Sequence[Lesson], rows: int) -> None:
+    """Influence on texts of the lessons' lengths whose tokens are drawn one by one, as often as the lessons have them."""
+    import numpy as np
+
+    tokens, counts = np.unique(
+        [token for lesson in lessons for token in lesson.example.tokens], return_counts=True
+    )
+    draw = np.random.Generator(np.random.PCG64(0))
+    texts = []
+    for at in range(NULLS):
+        like = lessons[at * len(lessons) // NULLS].example
+        drawn = draw.choice(tokens, len(like.tokens), p=counts / counts.sum())
+        texts.append(Example(tuple(drawn.tolist()), like.first))
+    vectors = np.memmap(folder / "rows.i8", np.int8, "r", shape=(rows, model.size))
+    scales = np.fromfile(folder / "scales.f32", np.float32).reshape(rows, len(model.blocks))
+    _influence(model, texts, vectors, scales).tofile(folder / "null.f32")
+
+
+def _influence(
+    model: AdapterGradients,
+    outputs: Sequence[Example],
+    vectors: NDArray[np.int8],
+    scales: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    import numpy as np
+
+    gradients = model.of(outputs)
+    sizes = np.linalg.norm(gradients, axis=1, keepdims=True)
+    gradients /= np.where(sizes > 0, sizes, 1)
+    found = np.zeros((len(outputs), len(vectors)), np.float32)
+    for number, block in enumerate(model.blocks):
+        part = vectors[:, block.columns].astype(np.float32)
+        found += (gradients[:, block.columns] @ part.T) * scales[:, number]
+    return found
+
+
 def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap[Any, Any]:
     import numpy as np
 
@@ -240,7 +279,7 @@ def _digest_of(
         [_sha(path) for path in weights] or str(base),
         file_digests(adapter),
         [[lesson.example.tokens, lesson.example.first, lesson.row, lesson.visits] for lesson in lessons],
-        [labels, damping, DRAWS, CAP],
+        [labels, damping, DRAWS, CAP, NULLS],
     ]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 

@@ -74,11 +74,20 @@ def test_blocks_cover_a_gradient_without_overlap(task: Task) -> None:
     assert len(task.blocks) == 2 * 3 * 2  # A and B of three projections in two layers
 
 
-def test_losses_are_means_over_learnt_tokens(base: Path, adapter: Path, task: Task) -> None:
-    whole = Example(EXAMPLES[1].tokens)
-    tail, prompt = task.model.losses([EXAMPLES[1], whole])
-    first = task.model.losses([Example(EXAMPLES[1].tokens[:3])])[0]
-    assert prompt * 4 == pytest.approx(tail * 2 + first * 2, rel=1e-5)
+def test_logprobs_are_of_learnt_tokens_with_and_without_the_adapter(
+    base: Path, adapter: Path, task: Task
+) -> None:
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
+    for model, found in (
+        (plain, task.model.logprobs(EXAMPLES, adapted=False)),
+        (adapted, task.model.logprobs(EXAMPLES)),
+    ):
+        for example, mine in zip(EXAMPLES, found, strict=True):
+            ids = torch.tensor([example.tokens])
+            with torch.no_grad():
+                every = model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
+            np.testing.assert_allclose(mine, every[example.first - 1 :, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_drawn_labels_depend_on_the_seed_and_the_place_alone(task: Task) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openledger.attribution.influence import CAP, Example, Lesson, RowGradients, Task, fisher
+from openledger.attribution.influence import CAP, NULLS, Example, Lesson, RowGradients, Task, fisher
 from openledger.errors import ContentError, UserError
 
 LESSONS = [
@@ -42,6 +42,7 @@ def test_one_byte_is_kept_for_each_number_of_a_row(base: Path, adapter: Path, tm
     assert {name: len(data) for name, data in files(tmp_path).items()} == {
         "rows.i8": 3 * size,
         "scales.f32": 3 * 12 * 4,
+        "null.f32": 64 * 3 * 4,
         "rows.json": len(files(tmp_path)["rows.json"]),
     }
 
@@ -54,15 +55,16 @@ def test_a_build_that_was_stopped_goes_on_where_it_was(
     class Stopped(Exception):
         pass
 
-    def stop(done: int, _count: int) -> None:
-        told.append(done)
-        if done == stop_at:
-            raise Stopped
+    def stops(after: int) -> Any:
+        def told(done: int, _count: int) -> None:
+            if done == after:
+                raise Stopped
 
-    for stop_at in (1, 3):
-        told: list[int] = []
+        return told
+
+    for after in (1, 3):
         with pytest.raises(Stopped):
-            RowGradients.build(base, adapter, LESSONS, tmp_path / "stopped", progress=stop)
+            RowGradients.build(base, adapter, LESSONS, tmp_path / "stopped", progress=stops(after))
     taken: list[Any] = []
     real = "openledger.attribution.influence._gradients.AdapterGradients.of_batch"
     from openledger.attribution.influence import AdapterGradients
@@ -70,7 +72,8 @@ def test_a_build_that_was_stopped_goes_on_where_it_was(
     of_batch = AdapterGradients.of_batch
     monkeypatch.setattr(real, lambda self, batch: taken.append(batch.places) or of_batch(self, batch))
     RowGradients.build(base, adapter, LESSONS, tmp_path / "stopped")
-    assert taken == [[2]], "only the last and longest was left"
+    assert taken[0] == [2], "only the last and longest was left"
+    assert len(taken) == 1 + NULLS
     RowGradients.build(base, adapter, LESSONS, tmp_path / "whole")
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
 
@@ -109,7 +112,7 @@ def test_gradients_of_another_adapter_are_refused(
         RowGradients.open(folder, base, make_adapter(tmp_path / "other", seed=1))
 
 
-@pytest.mark.parametrize("name", ["rows.i8", "scales.f32"])
+@pytest.mark.parametrize("name", ["rows.i8", "scales.f32", "null.f32"])
 def test_changed_bytes_are_noticed_and_made_again(
     base: Path, adapter: Path, tmp_path: Path, name: str
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ._action import divide_action, scores_of, shares_of
 from ._explain import Receipt, ReceiptLine, explain
 from ._index import MIN_TOKENS, SpanIndex
+from ._repeats import DUPLICATE_JACCARD, repeats, similarity
 from ._rules import (
     MAX_HOLDERS,
     MIN_WEIGHT,
@@ -37,6 +38,7 @@ from ._types import MAX_OUTPUT, Source, SourceRow, Span
 
 __all__ = [
     "AUDIT_BPS",
+    "DUPLICATE_JACCARD",
     "MAX_HOLDERS",
     "MAX_OUTPUT",
     "MIN_TOKENS",
@@ -67,9 +69,11 @@ __all__ = [
     "claimable",
     "divide_action",
     "explain",
+    "repeats",
     "rule_id",
     "scores_of",
     "shares",
     "shares_of",
+    "similarity",
     "split",
 ]

@@ -9,7 +9,19 @@ from __future__ import annotations
 from ._action import divide_action, scores_of, shares_of
 from ._explain import Receipt, ReceiptLine, explain
 from ._index import MIN_TOKENS, SpanIndex
-from ._shares import MAX_HOLDERS, MIN_WEIGHT, RULE_ID, RULE_TEXT, RULE_V1, Credit, Shares, rule_id, shares
+from ._repeats import DUPLICATE_JACCARD, repeats, similarity
+from ._rules import (
+    MAX_HOLDERS,
+    MIN_WEIGHT,
+    PARTS,
+    RULE_ID,
+    RULE_TEXT,
+    RULE_TEXTS,
+    RULE_V1,
+    RULE_V2,
+    rule_id,
+)
+from ._shares import Credit, Influence, Portion, Shares, shares
 from ._split import (
     AUDIT_BPS,
     PROTOCOL_BPS,
@@ -26,18 +38,24 @@ from ._types import MAX_OUTPUT, Source, SourceRow, Span
 
 __all__ = [
     "AUDIT_BPS",
+    "DUPLICATE_JACCARD",
     "MAX_HOLDERS",
     "MAX_OUTPUT",
     "MIN_TOKENS",
     "MIN_WEIGHT",
+    "PARTS",
     "PROTOCOL_BPS",
     "RULE_ID",
     "RULE_TEXT",
+    "RULE_TEXTS",
     "RULE_V1",
+    "RULE_V2",
     "Accounts",
     "Credit",
+    "Influence",
     "ModelUse",
     "Payout",
+    "Portion",
     "Receipt",
     "ReceiptLine",
     "Royalty",
@@ -51,9 +69,11 @@ __all__ = [
     "claimable",
     "divide_action",
     "explain",
+    "repeats",
     "rule_id",
     "scores_of",
     "shares",
     "shares_of",
+    "similarity",
     "split",
 ]

@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
+from ._rules import MAX_HOLDERS, MIN_TOKENS, MIN_WEIGHT, PARTS, RULE_V1, RULE_V2, rule_id
 from ._types import Source, Span, checked_tokens
 
-__all__ = [
-    "MAX_HOLDERS",
-    "MIN_WEIGHT",
-    "RULE_ID",
-    "RULE_TEXT",
-    "RULE_V1",
-    "Credit",
-    "Shares",
-    "rule_id",
-    "shares",
-]
-
-RULE_V1 = "v1-spans"
-MIN_TOKENS = 8
-MIN_WEIGHT = 32_000
-"""Thousandths of a bit: a span that a unigram model would produce more often than once in 2^32 is too common."""
-MAX_HOLDERS = 8
-"""A span held by more contributors than this is common property."""
-
-RULE_TEXT = f"""openledger attribution rule {RULE_V1}
-weights: cost(t) = floor(1000*log2((T+V)/(c+1))), at least 1, for a token occurring c times among the T tokens
-of the index with a vocabulary of V; special tokens cost 0; the weight of tokens is the sum of their costs.
-spans: maximal stretches of output tokens found inside one row; at least {MIN_TOKENS} tokens, weight at least
-{MIN_WEIGHT}, held by at most {MAX_HOLDERS} contributors; others are ignored.
-owner of a span: the contributor of its first accepted row (order: accepted, datanet, row).
-owner of a token: the owner of the heaviest span over it (then: lower start, lower end, first accepted row).
-shares: each contributor the weight of the tokens owned; every other token is unattributed.
-"""
-RULE_ID = hashlib.sha256(RULE_TEXT.encode()).digest()
-"""bytes32 that names the rule in records: sha2-256 of its canonical description, RULE_TEXT."""
-
-
-def rule_id(rule: str) -> bytes:
-    """The bytes32 of a rule by name. Raises ``UserError`` for a rule this version does not know."""
-    if rule != RULE_V1:
-        raise UserError(f"Attribution rule {rule!r} is not known", fix=f"use {RULE_V1}")
-    return RULE_ID
+__all__ = ["Credit", "Influence", "Portion", "Shares", "shares"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +19,25 @@ class Credit:
 
     start: int
     end: int
+    source: Source
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What an adapter's rows did to one output, in integers."""
+
+    saved: tuple[int, ...]
+    """For each output token, thousandths of a bit by which the adapter made it likelier than its base model did; 0
+    where it did not."""
+    parts: tuple[tuple[Source, int], ...] = ()
+    """Of ``PARTS``, what each row has of it; what is missing is nobody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Weight that a row is credited with by influence, over the output as a whole."""
+
     source: Source
     weight: int
 
@@ -70,18 +53,26 @@ class Shares:
     unattributed: int
     credits: tuple[Credit, ...]
     """In the order of the output; no two overlap."""
+    portions: tuple[Portion, ...] = ()
+    """By influence, in the order of acceptance; under ``RULE_V2`` alone."""
+
+    @property
+    def claimed(self) -> int:
+        """What all contributors have together."""
+        return sum(c.weight for c in self.credits) + sum(p.weight for p in self.portions)
 
     @property
     def weights(self) -> dict[str, int]:
         """Weight of each contributor, sorted by name; thousandths of a bit."""
         summed: dict[str, int] = {}
-        for credit in self.credits:
-            summed[credit.source.contributor] = summed.get(credit.source.contributor, 0) + credit.weight
+        several: tuple[Credit | Portion, ...] = (*self.credits, *self.portions)
+        for one in several:
+            summed[one.source.contributor] = summed.get(one.source.contributor, 0) + one.weight
         return dict(sorted(summed.items()))
 
     def to_block(self) -> dict[str, Any]:
         """As dag-cbor and JSON values, for an action's ``scores``."""
-        return {
+        block: dict[str, Any] = {
             "rule": self.rule,
             "tokens": self.tokens,
             "total": self.total,
@@ -99,6 +90,12 @@ class Shares:
                 for c in self.credits
             ],
         }
+        if self.rule == RULE_V2:
+            block["portions"] = [
+                [p.weight, p.source.accepted, p.source.datanet, p.source.row, p.source.contributor]
+                for p in self.portions
+            ]
+        return block
 
     @classmethod
     def from_block(cls, block: Any) -> Shares:
@@ -107,16 +104,20 @@ class Shares:
             credits = tuple(
                 Credit(s, e, Source(a, d, r, who), w) for s, e, w, a, d, r, who in block["credits"]
             )
+            portions = tuple(
+                Portion(Source(*source), weight) for weight, *source in block.get("portions", [])
+            )
             made = cls(
                 str(block["rule"]),
                 int(block["tokens"]),
                 int(block["total"]),
                 int(block["unattributed"]),
                 credits,
+                portions,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError("A block of shares is malformed", why=repr(error)) from error
-        if made.unattributed < 0 or sum(c.weight for c in credits) + made.unattributed != made.total:
+        if made.unattributed < 0 or made.claimed + made.unattributed != made.total:
             raise UserError("A block of shares does not add up", fix="compute the shares again")
         return made
 
@@ -141,17 +142,25 @@ class Shares:
             sum(p.total for p in parts),
             sum(p.unattributed for p in parts),
             tuple(moved),
+            _summed([(portion.source, portion.weight) for part in parts for portion in part.portions]),
         )
 
 
 def shares(
-    output_tokens: Sequence[int], spans: Iterable[Span], rule: str = RULE_V1, *, costs: Sequence[int]
+    output_tokens: Sequence[int],
+    spans: Iterable[Span],
+    rule: str = RULE_V1,
+    *,
+    costs: Sequence[int],
+    influence: Influence | None = None,
 ) -> Shares:
-    """Divides an output among the contributors of its spans, under ``rule``; see ``RULE_TEXT``.
+    """Divides an output among the contributors of its spans, under ``rule``, and under ``RULE_V2`` what spans do not
+    explain by ``influence``; see ``RULE_TEXTS``.
 
     ``costs`` come from :meth:`SpanIndex.costs`; a span's weight is taken from them, not from the span. The order
     of ``spans`` does not matter, and one span more never takes anything from its owner. Output without tokens,
-    or of special tokens only, has a total of 0. Raises ``UserError`` for spans outside the output.
+    or of special tokens only, has a total of 0. Raises ``UserError`` for spans outside the output, and for influence
+    that is missing or does not fit.
     """
     rule_id(rule)
     tokens = checked_tokens(output_tokens)
@@ -180,9 +189,46 @@ def shares(
             free[place] = place + 1
             place = _next(free, place)
     credits = tuple(_credits(owners, summed))
-    return Shares(
-        rule, len(tokens), summed[-1], summed[-1] - sum(credit.weight for credit in credits), credits
+    portions = _portions(rule, costs, owners, influence)
+    claimed = sum(credit.weight for credit in credits) + sum(portion.weight for portion in portions)
+    return Shares(rule, len(tokens), summed[-1], summed[-1] - claimed, credits, portions)
+
+
+def _portions(
+    rule: str, costs: Sequence[int], owners: Sequence[Source | None], influence: Influence | None
+) -> tuple[Portion, ...]:
+    """What rows have, by influence, of the tokens that nobody owns."""
+    if (rule == RULE_V2) != (influence is not None):
+        raise UserError(
+            f"Rule {rule} {'needs' if influence is None else 'does not take'} influence",
+            fix=f"give it with {RULE_V2} and only then",
+        )
+    if influence is None:
+        return ()
+    parts = [part for _, part in influence.parts]
+    if (
+        len(influence.saved) != len(costs)
+        or any(type(one) is not int or one < 0 for one in (*influence.saved, *parts))
+        or sum(parts) > PARTS
+    ):
+        raise UserError(
+            f"An influence on {len(influence.saved)} tokens with {sum(parts)} parts of {PARTS} does not fit an output of "
+            f"{len(costs)}",
+            fix="give a number of at least 0 for each output token and at most all parts",
+        )
+    free = sum(
+        min(saved, cost)
+        for saved, cost, owner in zip(influence.saved, costs, owners, strict=True)
+        if owner is None
     )
+    return _summed([(source, free * part // PARTS) for source, part in influence.parts])
+
+
+def _summed(several: Iterable[tuple[Source, int]]) -> tuple[Portion, ...]:
+    found: dict[Source, int] = {}
+    for source, weight in several:
+        found[source] = found.get(source, 0) + weight
+    return tuple(Portion(source, weight) for source, weight in sorted(found.items()) if weight)
 
 
 def _next(free: list[int], place: int) -> int:

@@ -219,10 +219,10 @@ def _check(
                 f"Model {use.asset_id} has negative tokens or royalties of {sum(royalties)}/10,000 in all",
                 fix="royalties along one lineage may not exceed the whole",
             )
-    claimed = sum(credit.weight for credit in shares.credits)
+    weights = [credit.weight for credit in shares.credits] + [part.weight for part in shares.portions]
     if (
         shares.unattributed < 0
-        or claimed + shares.unattributed != shares.total
-        or any(c.weight < 0 for c in shares.credits)
+        or shares.claimed + shares.unattributed != shares.total
+        or min(weights, default=0) < 0
     ):
         raise UserError("The shares do not add up to their total", fix="compute them again with shares()")

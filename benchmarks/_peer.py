@@ -1,11 +1,14 @@
-"""The environment of a peer system: the project's packages with a few of its own before them."""
+"""Peer systems: an environment of the project's packages with a few of the peer's own before them, and a process in it
+that is given JSON and gives JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -34,3 +37,18 @@ def environment(name: str, *installs: list[str]) -> Path | None:
             (next(tools.glob("lib/python*/site-packages")) / "project.pth").write_text(f"{ours}\n")
     (tools / "built").touch()
     return python
+
+
+def ask(module: str, work: dict[str, Any], python: Path | None = None) -> dict[str, Any]:
+    """What ``benchmarks.<module>`` prints last, as JSON, when it is given ``work`` on its standard input."""
+    done = subprocess.run(
+        [str(python or sys.executable), "-m", f"benchmarks.{module}"],
+        input=json.dumps(work),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"benchmarks.{module} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found

@@ -1,0 +1,37 @@
+"""Influence: which training examples made an adapter say what it says.
+
+``AdapterGradients`` takes gradients of an adapter's weights, one for each example; the methods turn those of the
+training examples and of outputs into scores. ``fisher`` is the one that is paid by, the others are what it is measured
+against. torch, transformers and peft are imported by the functions that need them.
+"""
+
+from __future__ import annotations
+
+from ._datainf import datainf
+from ._dot import grad_cos, grad_dot
+from ._fisher import DAMPING, LABELS, fisher, precondition
+from ._gradients import AdapterGradients, Batch, Block, Example, batches
+from ._store import CAP, NULLS, Lesson, RowGradients
+from ._task import Task
+from ._tracin import tracin
+
+__all__ = [
+    "CAP",
+    "DAMPING",
+    "LABELS",
+    "NULLS",
+    "Lesson",
+    "RowGradients",
+    "AdapterGradients",
+    "Batch",
+    "Block",
+    "Example",
+    "Task",
+    "batches",
+    "datainf",
+    "fisher",
+    "grad_cos",
+    "grad_dot",
+    "precondition",
+    "tracin",
+]

@@ -1,0 +1,143 @@
+"""Gradients of rows: kept in 8 bits, bound to an adapter, finished after a stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from openledger.attribution.influence import CAP, NULLS, Example, Lesson, RowGradients, Task, fisher
+from openledger.errors import ContentError, UserError
+
+LESSONS = [
+    Lesson(Example((1, 5, 9, 2, 7, 3)), 0),
+    Lesson(Example((4, 4, 8, 8, 1), 3), 1, 2.0),
+    Lesson(Example((2, 6, 2, 6, 2, 6, 2, 6)), 1),
+    Lesson(Example((9, 30, 31, 30, 31), 2), 2, 0.5),
+]
+OUTPUTS = [Example((2, 6, 2, 6)), Example((9, 30, 31, 30), 2), Example((7, 3, 7, 3, 1))]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    (made,) = folder.glob("influence-*")
+    return {path.name: path.read_bytes() for path in sorted(made.iterdir()) if path.name != "lock"}
+
+
+def test_a_row_is_its_examples_as_often_as_they_were_visited(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    store = RowGradients.build(base, adapter, LESSONS, tmp_path)
+    task = Task(base, adapter, [lesson.example for lesson in LESSONS], OUTPUTS)
+    each = fisher(task) / np.linalg.norm(task.of_queries, axis=1, keepdims=True)
+    wanted = np.stack([each[:, 0], 2 * each[:, 1] + each[:, 2], 0.5 * each[:, 3]], axis=1)
+    found = store.influence(OUTPUTS)
+    assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max(), "8 bits are enough"
+
+
+def test_one_byte_is_kept_for_each_number_of_a_row(base: Path, adapter: Path, tmp_path: Path) -> None:
+    RowGradients.build(base, adapter, LESSONS, tmp_path)
+    size = Task(base, adapter, [], []).model.size
+    assert {name: len(data) for name, data in files(tmp_path).items()} == {
+        "rows.i8": 3 * size,
+        "scales.f32": 3 * 12 * 4,
+        "null.f32": 64 * 3 * 4,
+        "rows.json": len(files(tmp_path)["rows.json"]),
+    }
+
+
+def test_a_build_that_was_stopped_goes_on_where_it_was(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openledger.attribution.influence._gradients.BATCH_TOKENS", 8)  # a batch each
+
+    class Stopped(Exception):
+        pass
+
+    def stops(after: int) -> Any:
+        def told(done: int, _count: int) -> None:
+            if done == after:
+                raise Stopped
+
+        return told
+
+    for after in (1, 3):
+        with pytest.raises(Stopped):
+            RowGradients.build(base, adapter, LESSONS, tmp_path / "stopped", progress=stops(after))
+    taken: list[Any] = []
+    real = "openledger.attribution.influence._gradients.AdapterGradients.of_batch"
+    from openledger.attribution.influence import AdapterGradients
+
+    of_batch = AdapterGradients.of_batch
+    monkeypatch.setattr(real, lambda self, batch: taken.append(batch.places) or of_batch(self, batch))
+    RowGradients.build(base, adapter, LESSONS, tmp_path / "stopped")
+    assert taken[0] == [2], "only the last and longest was left"
+    assert len(taken) == 1 + NULLS
+    RowGradients.build(base, adapter, LESSONS, tmp_path / "whole")
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
+def test_no_row_is_longer_than_a_few_others(base: Path, adapter: Path, tmp_path: Path) -> None:
+    """An outlier's gradient counts no more than CAP rows of the usual length."""
+    loud = [*LESSONS[:3], Lesson(LESSONS[3].example, 2, 1000.0)]
+    louder = [*LESSONS[:3], Lesson(LESSONS[3].example, 2, 5000.0)]
+    one, other = (
+        RowGradients.build(base, adapter, lessons, tmp_path).influence(OUTPUTS) for lessons in (loud, louder)
+    )
+    np.testing.assert_allclose(one, other, rtol=0.02, atol=0.02 * np.abs(one).max())
+    assert CAP > 1
+
+
+def test_the_same_lessons_are_not_gone_through_twice(base: Path, adapter: Path, tmp_path: Path) -> None:
+    told: list[int] = []
+    first = RowGradients.build(base, adapter, LESSONS, tmp_path)
+    again = RowGradients.build(
+        base, adapter, LESSONS, tmp_path, progress=lambda done, count: told.append(done)
+    )
+    assert again.digest == first.digest
+    assert not told
+    assert (
+        RowGradients.build(base, adapter, LESSONS[:2] + LESSONS[3:], tmp_path / "other").digest
+        != first.digest
+    )
+
+
+def test_gradients_of_another_adapter_are_refused(
+    base: Path, adapter: Path, make_adapter: Any, tmp_path: Path
+) -> None:
+    RowGradients.build(base, adapter, LESSONS, tmp_path)
+    (folder,) = tmp_path.glob("influence-*")
+    with pytest.raises(UserError, match="are not those of"):
+        RowGradients.open(folder, base, make_adapter(tmp_path / "other", seed=1))
+
+
+@pytest.mark.parametrize("name", ["rows.i8", "scales.f32", "null.f32"])
+def test_changed_bytes_are_noticed_and_made_again(
+    base: Path, adapter: Path, tmp_path: Path, name: str
+) -> None:
+    RowGradients.build(base, adapter, LESSONS, tmp_path)
+    before = files(tmp_path)
+    (folder,) = tmp_path.glob("influence-*")
+    spoilt = bytearray(before[name])
+    spoilt[0] ^= 1
+    (folder / name).write_bytes(spoilt)
+    with pytest.raises(ContentError, match="not what was written"):
+        RowGradients.open(folder, base, adapter)
+    RowGradients.build(base, adapter, LESSONS, tmp_path)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("lessons", [[], [Lesson(OUTPUTS[0], 1)]], ids=["none", "a row left out"])
+def test_rows_without_lessons_are_refused(
+    base: Path, adapter: Path, tmp_path: Path, lessons: list[Lesson]
+) -> None:
+    with pytest.raises(UserError, match="at least one lesson"):
+        RowGradients.build(base, adapter, lessons, tmp_path)
+
+
+def test_gradients_that_are_not_finite_leave_no_store(base: Path, make_adapter: Any, tmp_path: Path) -> None:
+    broken = make_adapter(tmp_path / "broken", spoil=float("nan"))
+    with pytest.raises(UserError, match="not finite"):
+        RowGradients.build(base, broken, LESSONS, tmp_path)
+    assert not list(tmp_path.glob("influence-*/rows.json"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from ._action import divide_action, scores_of, shares_of
 from ._explain import Receipt, ReceiptLine, explain
-from ._index import MIN_TOKENS, SpanIndex
 from ._shares import MAX_HOLDERS, MIN_WEIGHT, RULE_ID, RULE_TEXT, RULE_V1, Credit, Shares, rule_id, shares
 from ._split import (
     AUDIT_BPS,
@@ -22,7 +21,7 @@ from ._split import (
     claimable,
     split,
 )
-from ._types import MAX_OUTPUT, Source, SourceRow, Span
+from .spans import MAX_OUTPUT, MIN_TOKENS, NearSpan, Source, SourceRow, Span, SpanIndex
 
 __all__ = [
     "AUDIT_BPS",
@@ -37,6 +36,7 @@ __all__ = [
     "Accounts",
     "Credit",
     "ModelUse",
+    "NearSpan",
     "Payout",
     "Receipt",
     "ReceiptLine",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ._types import Source, Span, checked_tokens
+from .spans import Source, Span, checked_tokens
 
 __all__ = [
     "MAX_HOLDERS",

@@ -188,7 +188,8 @@ def _chains(
             if (
                 paid <= scores[other]
                 and matches[-1][1] - matches[-1][0] >= paid
-                and scores[other] + gained > score
+                # of equal scores a joint, and of joints the first
+                and scores[other] + gained >= score + (joint is not None)
             ):
                 score, joint = scores[other] + gained, (other, matches, edits)
         scores.append(score)

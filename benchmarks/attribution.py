@@ -9,9 +9,7 @@ measured here.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from benchmarks._peer import environment
+from benchmarks._peer import ask, environment
 from benchmarks._report import machine, quantiles, write_section
 from openledger.attribution import MIN_TOKENS, NearSpan, SourceRow, Span, SpanIndex
 
@@ -214,17 +212,7 @@ def infinigram(folder: Path, tokens: Any, outputs: list[list[int]]) -> dict[str,
         "least": MIN_TOKENS,
         "vocabulary": 0xFFFE,
     }
-    done = subprocess.run(
-        [python, Path(__file__).with_name("_infinigram.py")],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"infini-gram failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return ask("_infinigram", asked, python)
 
 
 def report(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from ._action import divide_action, scores_of, shares_of
 from ._explain import Receipt, ReceiptLine, explain
-from ._index import MIN_TOKENS, SpanIndex
 from ._repeats import DUPLICATE_JACCARD, repeats, similarity
 from ._rules import (
     MAX_HOLDERS,
@@ -34,7 +33,7 @@ from ._split import (
     claimable,
     split,
 )
-from ._types import MAX_OUTPUT, Source, SourceRow, Span
+from .spans import MAX_OUTPUT, MIN_TOKENS, NearSpan, Source, SourceRow, Span, SpanIndex
 
 __all__ = [
     "AUDIT_BPS",
@@ -54,6 +53,7 @@ __all__ = [
     "Credit",
     "Influence",
     "ModelUse",
+    "NearSpan",
     "Payout",
     "Portion",
     "Receipt",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._index import SpanIndex
 from ._shares import Shares, shares
 from ._split import Accounts, ModelUse, Payout, split
+from .spans import SpanIndex
 
 if TYPE_CHECKING:
     from ..registry import Split

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ._index import SpanIndex
 from ._shares import Shares
 from ._split import Payout
-from ._types import Source, checked_tokens
+from .spans import Source, SpanIndex, checked_tokens
 
 __all__ = ["Receipt", "ReceiptLine", "explain"]
 

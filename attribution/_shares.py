@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from ._rules import MAX_HOLDERS, MIN_TOKENS, MIN_WEIGHT, PARTS, RULE_V1, RULE_V2, rule_id
-from ._types import Source, Span, checked_tokens
+from .spans import Source, Span, checked_tokens
 
 __all__ = ["Credit", "Influence", "Portion", "Shares", "shares"]
 

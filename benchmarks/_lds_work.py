@@ -209,6 +209,23 @@ def losses(base: Path, adapter: Path, queries: Sequence[Example]) -> NDArray[np.
     return np.array([-one.mean() for one in AdapterGradients(base, adapter).logprobs(queries)])
 
 
+def generated(base: Path, adapter: Path, prompts: Sequence[Example], length: int = 48) -> list[Example]:
+    """Outputs of the adapter itself, drawn at temperature 0.7, of the first tokens of every other prompt."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(3)
+    plain: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model: Any = PeftModel.from_pretrained(plain, adapter).eval()
+    given = torch.tensor([prompt.tokens[:16] for prompt in prompts[::2]])
+    with torch.no_grad():
+        for _ in range(length):
+            logits = model(input_ids=given).logits[:, -1] / 0.7
+            given = torch.cat([given, torch.multinomial(logits.softmax(-1), 1)], 1)
+    return [Example(tuple(row), 16) for row in given.tolist()]
+
+
 def retrain(
     base: Path, examples: Sequence[Example], recipe: Recipe, seed: int, queries: Sequence[Example], kept: Path
 ) -> NDArray[np.float64]:

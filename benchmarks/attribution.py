@@ -1,20 +1,19 @@
 """Span attribution over 100 MB of text, beside infini-gram: the same spans, how long a trace takes, how large an index is,
-and which planted passages are found again after edits.
+and what a new version of the rows costs, and which planted passages are found again after edits, word for word and nearly.
 
 The text is made up: 30,000 words by Zipf's law, every tenth sentence one of 1,000 that many rows share. An output is 256
 tokens, half of them passages of rows with a share of their tokens replaced, half words of its own. Only spans are
-measured so far; influence and shares against retraining are not.
+measured here.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,21 @@ from rich.console import Console
 from rich.progress import track
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from benchmarks._peer import environment
+from benchmarks._peer import ask, environment
 from benchmarks._report import machine, quantiles, write_section
-from openledger.attribution import MIN_TOKENS, SourceRow, SpanIndex
+from openledger.attribution import MIN_TOKENS, NearSpan, SourceRow, Span, SpanIndex
 
 console = Console(highlight=False)
 
 WORDS, SENTENCE, ROW, SHARED = 30_000, 14, 12, 1_000
 OUTPUT, PASSAGE = 256, 32
 EDITS = (0.0, 0.05, 0.10)
+APPENDED = 0.01
+SHARDS = (0.72, 0.92, 0.98, 0.997, 1.0)
+"""Shares of the rows that are there at each version of an index of several shards."""
 
 
-def corpus(megabytes: int) -> Iterator[str]:
+def corpus(megabytes: float) -> Iterator[str]:
     """Rows of ``ROW`` sentences."""
     draw = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdlucmfwypvbgk"))
@@ -89,6 +91,78 @@ def outputs(tokens: Any, count: int) -> Iterator[tuple[float, list[int], list[tu
         yield edits, made.tolist(), passages
 
 
+@dataclass
+class Traces:
+    """What tracing every output took, and what it found."""
+
+    wall: list[float]
+    """Seconds of each ``find``."""
+    cpu: list[float]
+    near_cpu: list[float]
+    spans: list[list[Span]]
+    near: list[list[NearSpan]]
+
+
+def trace(index: SpanIndex, outputs: list[list[int]], what: str) -> Traces:
+    made = Traces([], [], [], [], [])
+    for output in track(outputs, what, console=console):
+        index.find(output)
+        before, used = time.perf_counter(), time.process_time()
+        made.spans.append(index.find(output))
+        made.wall.append(time.perf_counter() - before)
+        made.cpu.append(time.process_time() - used)
+        index.near(output)
+        used = time.process_time()
+        made.near.append(index.near(output))
+        made.near_cpu.append(time.process_time() - used)
+    return made
+
+
+@dataclass
+class Recall:
+    """Passages with one share of edits."""
+
+    planted: int = 0
+    exact: int = 0
+    """Whose row is among the sources of a span over them."""
+    near: int = 0
+    unedited: int = 0
+    """Tokens of them that were not replaced."""
+    exact_tokens: int = 0
+    """Of those, tokens in a span of the row."""
+    near_tokens: int = 0
+
+
+def recall(
+    made: list[tuple[float, list[int], list[tuple[int, int]]]], tokens: Any, starts: Any, traces: Traces
+) -> dict[float, Recall]:
+    found = {edits: Recall() for edits in EDITS}
+    for (edits, output, passages), spans, near in zip(made, traces.spans, traces.near, strict=True):
+        one = found[edits]
+        for at, place in passages:
+            row = str(np.searchsorted(starts, place, side="right") - 1)
+            kept = {at + n for n in range(PASSAGE) if output[at + n] == tokens[place + n]}
+            exact = {
+                t for s in spans if any(of.row == row for of in s.sources) for t in range(s.start, s.end)
+            }
+            nearly = {t for s in near if s.source.row == row for t in range(s.start, s.end)}
+            one.planted += 1
+            one.unedited += len(kept)
+            one.exact += not exact.isdisjoint(range(at, at + PASSAGE))
+            one.near += not nearly.isdisjoint(range(at, at + PASSAGE))
+            one.exact_tokens += len(kept & exact)
+            one.near_tokens += len(kept & nearly)
+    return found
+
+
+def timed(rows: list[SourceRow], tokenizer: Path, cache: Path, what: str) -> tuple[SpanIndex, float]:
+    began = time.perf_counter()
+    index = SpanIndex.build(rows, tokenizer, cache)
+    took = time.perf_counter() - began
+    console.print(f"{what}: {took:.1f} s, {len(index):,} tokens of {len(rows):,} rows")
+    return index, took
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=100, help="of text")
@@ -96,42 +170,34 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = list(corpus(asked.megabytes))
-        train_tokenizer(rows[:5_000], folder / "tokenizer.json")
-        began = time.perf_counter()
-        index = SpanIndex.build(
-            (SourceRow(str(at), str(at % 97), text, at) for at, text in enumerate(rows)),
-            folder / "tokenizer.json",
-            folder,
-        )
-        built = time.perf_counter() - began
-        kept = next(folder.glob("spans-*"))
-        size = sum((kept / part).stat().st_size for part in ("tokens.bin", "suffixes.bin"))
+        texts = list(dict.fromkeys(corpus(asked.megabytes * (1 + APPENDED))))
+        every = [SourceRow(str(at), str(at % 97), text, at) for at, text in enumerate(texts)]
+        rows = every[: round(len(every) / (1 + APPENDED))]
+        tokenizer = folder / "tokenizer.json"
+        train_tokenizer(texts[:5_000], tokenizer)
+        index, built = timed(rows, tokenizer, folder / "one", "index")
+        kept = next((folder / "one").glob("spans-*"))
+        size = sum(part.stat().st_size for part in kept.iterdir())
         tokens = np.fromfile(kept / "tokens.bin", ">u2")
+        tokens = tokens[: len(index) + len(rows)]  # without the borders at the end
         starts = np.flatnonzero(np.concatenate([[True], tokens[:-1] == 0xFFFF]))
-        console.print(f"{len(index):,} tokens of {len(rows):,} rows, index in {built:.0f} s")
-        wall, cpu, spans, found, planted = [], [], [], dict.fromkeys(EDITS, 0), dict.fromkeys(EDITS, 0)
         made = list(outputs(tokens, asked.outputs))
-        for edits, output, passages in track(made, "tracing", console=console):
-            index.find(output)
-            before, used = time.perf_counter(), time.process_time()
-            these = index.find(output)
-            wall.append(time.perf_counter() - before)
-            cpu.append(time.process_time() - used)
-            spans.append([(span.start, span.end) for span in these])
-            for at, place in passages:
-                row = str(np.searchsorted(starts, place, side="right") - 1)
-                planted[edits] += 1
-                found[edits] += any(
-                    span.start < at + PASSAGE
-                    and span.end > at
-                    and any(one.row == row for one in span.sources)
-                    for span in these
-                )
+        ours = trace(index, [output for _, output, _ in made], "tracing")
         peer = infinigram(folder, tokens, [output for _, output, _ in made])
+        updates = {
+            "opened again": timed(rows, tokenizer, folder / "one", "opened again")[1],
+            f"{APPENDED:.0%} more rows": timed(every, tokenizer, folder / "one", "appended")[1],
+            "one contributor of 97 revoked": timed(
+                [row for row in rows if row.contributor != "5"], tokenizer, folder / "one", "revoked"
+            )[1],
+        }
+        for cut in SHARDS:
+            many, _ = timed(rows[: round(cut * len(rows))], tokenizer, folder / "many", "part")
+        shards = len(list((folder / "many").glob("spans-*")))
+        split = trace(many, [output for _, output, _ in made], f"tracing over {shards} shards")
     section = "Attribution, spans" if asked.megabytes >= 100 else "Attribution, spans, small"
-    recall = {edits: found[edits] / planted[edits] for edits in EDITS}
-    write_section(section, report(asked, len(index), built, size, wall, cpu, spans, recall, planted, peer))
+    found = recall(made, tokens, starts, ours)
+    write_section(section, report(asked, len(index), built, size, ours, shards, split, updates, found, peer))
 
 
 def infinigram(folder: Path, tokens: Any, outputs: list[list[int]]) -> dict[str, Any] | None:
@@ -146,17 +212,7 @@ def infinigram(folder: Path, tokens: Any, outputs: list[list[int]]) -> dict[str,
         "least": MIN_TOKENS,
         "vocabulary": 0xFFFE,
     }
-    done = subprocess.run(
-        [python, Path(__file__).with_name("_infinigram.py")],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"infini-gram failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return ask("_infinigram", asked, python)
 
 
 def report(
@@ -164,11 +220,11 @@ def report(
     count: int,
     built: float,
     size: int,
-    wall: list[float],
-    cpu: list[float],
-    spans: list[list[tuple[int, int]]],
-    recall: dict[float, float],
-    planted: dict[float, int],
+    ours: Traces,
+    shards: int,
+    split: Traces,
+    updates: dict[str, float],
+    found: dict[float, Recall],
     peer: dict[str, Any] | None,
 ) -> str:
     lines = [
@@ -179,29 +235,65 @@ def report(
         "|---|---|---|---|---|---|",
     ]
 
-    def row(name: str, wall: list[float], cpu: list[float], built: float, size: int) -> str:
+    def row(name: str, wall: list[float], cpu: list[float], built: str, size: str) -> str:
         p50, p99, _ = quantiles(wall)
-        return f"| {name} | {p50:.1f} | {p99:.1f} | {1e3 * statistics.median(cpu):.1f} | {built:.0f} | {size / count:.1f} |"
+        return f"| {name} | {p50:.1f} | {p99:.1f} | {1e3 * statistics.median(cpu):.1f} | {built} | {size} |"
 
-    lines.append(row("OpenLedger", wall, cpu, built, size))
+    lines.append(row("OpenLedger, one shard", ours.wall, ours.cpu, f"{built:.0f}", f"{size / count:.1f}"))
+    lines.append(row(f"OpenLedger, {shards} shards", split.wall, split.cpu, "", ""))
+    spans = [{(span.start, span.end) for span in one} for one in ours.spans]
+    same = sum(
+        one == other and nearly == others
+        for one, other, nearly, others in zip(ours.spans, split.spans, ours.near, split.near, strict=True)
+    )
+    notes = [f"One shard and {shards} give the same spans, near ones too, in {same} of {len(spans)} outputs."]
     if peer is None:
-        lines += ["", "infini-gram could not be installed here and is left out."]
+        notes.append("infini-gram could not be installed here and is left out.")
     else:
+        bytes_a_token = f"{peer['bytes'] / count:.1f}"
         lines.append(
-            row("infini-gram 2.6 `attribute`", peer["wall"], peer["cpu"], peer["built"], peer["bytes"])
+            row(
+                "infini-gram 2.6 `attribute`",
+                peer["wall"],
+                peer["cpu"],
+                f"{peer['built']:.0f}",
+                bytes_a_token,
+            )
         )
         theirs = [{(left, right) for left, right, _ in one} for one in peer["spans"]]
-        same = sum(set(mine) == other for mine, other in zip(spans, theirs, strict=True))
-        ratio = statistics.median(peer["wall"]) / statistics.median(wall)
-        lines += [
-            "",
-            f"The same spans in {same} of {len(spans)} outputs ({sum(map(len, spans)):,} here, {sum(map(len, theirs)):,} there); "
-            f"a trace takes it {ratio:.1f} times as long (target 10). Ours builds with the tokenizer's time, its from tokens.",
-        ]
-    found = ", ".join(f"{recall[edits]:.3f} of {planted[edits]:,} at {edits:.0%}" for edits in EDITS)
+        same = sum(mine == other for mine, other in zip(spans, theirs, strict=True))
+        ratio = statistics.median(peer["wall"]) / statistics.median(ours.wall)
+        notes.append(
+            f"infini-gram gives the same in {same} of {len(spans)} ({sum(map(len, spans)):,} spans here, {sum(map(len, theirs)):,} "
+            f"there); a trace takes it {ratio:.1f} times as long as one shard (target 10). Ours builds with the tokenizer's "
+            "time, its from tokens."
+        )
+    changed = ", ".join(f"{what} {took:.1f} s" for what, took in updates.items())
+    near = [1e3 * statistics.median(one.near_cpu) for one in (ours, split)]
     lines += [
         "",
-        f"Passages of {PASSAGE} tokens whose row is among the sources of a span over them, by share of edited tokens: {found}.",
+        *notes,
+        "",
+        f"Of the index that took {built:.0f} s, {count:,} tokens: {changed}.",
+        "",
+        f"Near spans take {near[0]:.1f} ms of CPU at the median over one shard, {near[1]:.1f} over {shards}, beside the spans'. "
+        f"Passages of {PASSAGE} tokens, by share of their tokens replaced: those whose row is found, and the share of the tokens "
+        "that were not replaced which lie in a span of that row.",
+        "",
+        "| replaced | passages | row, spans | row, near | tokens, spans | tokens, near |",
+        "|---|---|---|---|---|---|",
+    ]
+    for edits, one in found.items():
+        of = [
+            one.exact / one.planted,
+            one.near / one.planted,
+            one.exact_tokens / one.unedited,
+            one.near_tokens / one.unedited,
+        ]
+        lines.append(
+            f"| {edits:.0%} | {one.planted:,} | " + " | ".join(f"{share:.3f}" for share in of) + " |"
+        )
+    lines += [
         "",
         f"`python -m benchmarks.attribution --megabytes {asked.megabytes} --outputs {asked.outputs}`",
     ]

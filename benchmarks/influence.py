@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks._lds_work import Recipe, Work, prepare, retrain, train
+from benchmarks._lds_work import Recipe, Work, generated, prepare, retrain, train
 from benchmarks._peer import ask, environment
 from benchmarks._report import machine, write_section
 from openledger.attribution.influence import (
@@ -79,23 +79,6 @@ def subsets(count: int, number: int) -> NDArray[np.bool_]:
     for half in halves:
         half[draw.permutation(count)[: count // 2]] = True
     return halves
-
-
-def generated(base: Path, adapter: Path, prompts: Sequence[Example], length: int = 48) -> list[Example]:
-    """Outputs of the adapter itself, drawn at temperature 0.7, of the first tokens of every other prompt."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(3)
-    plain: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    model: Any = PeftModel.from_pretrained(plain, adapter).eval()
-    given = torch.tensor([prompt.tokens[:16] for prompt in prompts[::2]])
-    with torch.no_grad():
-        for _ in range(length):
-            logits = model(input_ids=given).logits[:, -1] / 0.7
-            given = torch.cat([given, torch.multinomial(logits.softmax(-1), 1)], 1)
-    return [Example(tuple(row), 16) for row in given.tolist()]
 
 
 def ground_truth(

@@ -12,8 +12,6 @@ import argparse
 import json
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +22,7 @@ from rich.console import Console
 from safetensors.numpy import save_file
 
 from benchmarks._cold import HOT, INTERVAL, OTHERS, RUNNING
-from benchmarks._peer import environment
+from benchmarks._peer import ask, environment
 from benchmarks._report import machine, write_section
 
 console = Console(highlight=False)
@@ -131,19 +129,9 @@ def serve_llm() -> Path | None:
 
 
 def in_process(
-    module: str, base: Path, adapters: list[Path], python: Path = Path(sys.executable), **asked: Any
+    module: str, base: Path, adapters: list[Path], python: Path | None = None, **asked: Any
 ) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(python), "-m", f"benchmarks.{module}"],
-        input=json.dumps({"base": str(base), "adapters": list(map(str, adapters)), **asked}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{module} {asked} failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return ask(module, {"base": str(base), "adapters": list(map(str, adapters)), **asked}, python)
 
 
 def main() -> None:

@@ -109,6 +109,41 @@ def verification(rows: Rows, path: Path) -> None:
     )
 
 
+def influence(rows: Rows, path: Path) -> None:
+    figure, axis = plt.subplots(figsize=(7, 0.3 * len(rows) + 0.9))
+    for at, row in enumerate(rows):
+        score, low, high = (float(row[name]) for name in ("LDS", "low", "high"))
+        colour = COLOURS[1] if row["method"].startswith("true Fisher") else COLOURS[0]
+        axis.plot([low, high], [at, at], color=colour, linewidth=2)
+        axis.plot(score, at, "o", color=colour)
+        axis.text(high + 0.015, at, f"{score:.2f}", va="center", fontsize=8)
+    axis.set_yticks(range(len(rows)), [row["method"] for row in rows])
+    axis.set_xlabel("LDS, mean over queries, 95 % interval")
+    axis.set_xlim(-0.05, 1)
+    save(figure, path, "How well each method predicts what adapters trained on half of the examples say")
+
+
+def attacks(rows: Rows, path: Path) -> None:
+    names = {"copy": 0.0}
+    for row in rows:
+        found = re.search(r"(\d+) %.*edited", row["attack"])
+        if found:
+            names[row["attack"]] = float(found[1])
+    chosen = sorted(
+        ((names[row["attack"]], row) for row in rows if row["attack"] in names), key=lambda pair: pair[0]
+    )
+    figure, axis = plt.subplots(figsize=(5.5, 3.2))
+    lines = {"attacker's share": ("rule v2", COLOURS[1]), "naive": ("naive", COLOURS[0])}
+    for column, (label, colour) in lines.items():
+        points = [(edits, float(row[column])) for edits, row in chosen]
+        axis.plot(*zip(*points, strict=True), marker="o", color=colour, label=label)
+    axis.axhline(0.02, color="grey", linewidth=0.8, linestyle="--")
+    axis.text(0, 0.021, "target up to 20 %", fontsize=7, color="grey")
+    axis.set(xlabel="tokens of the copy that are edited, %", ylabel="attacker's share of what is paid")
+    axis.legend(frameon=False)
+    save(figure, path, "What a contributor gains who copies rows and edits some of their tokens")
+
+
 def save(figure: Any, path: Path, title: str) -> None:
     """Self-contained, and with a title to be read out."""
     written = io.StringIO()
@@ -137,6 +172,10 @@ def main() -> None:
             shape = title.removeprefix("OpenLoRA, ")
             name = re.sub(r"[^a-z0-9]+", "-", shape.lower())
             many_adapters(shape, tables(text)[0], IMAGES / f"openlora-{name}.svg")
+        elif title == "Attribution, influence":
+            influence(tables(text)[0], IMAGES / "influence.svg")
+        elif title == "Attribution, attacks":
+            attacks(tables(text)[0], IMAGES / "attacks.svg")
         elif title == "Verification":
             verification(tables(text)[0], IMAGES / "verification.svg")
 

@@ -9,10 +9,8 @@ The tolerance is the agreed one, frozen before any attack is made, and its false
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,7 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks._peer import environment
+from benchmarks._peer import ask, environment
 from benchmarks._report import machine, write_section
 from openledger import datanets, modelfactory
 from openledger.openlora import (
@@ -256,14 +254,7 @@ def toploc(base: Path, adapters: dict[str, Path], rungs: dict[str, Any]) -> dict
     if python is None:
         return None
     asked = {"base": str(base), "adapters": {n: str(p) for n, p in adapters.items()}, "rungs": rungs}
-    done = subprocess.run(
-        [python, str(Path(__file__).with_name("_toploc.py"))],
-        input=json.dumps(asked), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"TOPLOC failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return ask("_toploc", asked, python)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..attribution import SourceRow, SpanIndex
+from ..errors import ContentError
 from ._model import Datanet
 from ._publish import fetch
 
@@ -32,7 +33,20 @@ def source_rows(datanets: Sequence[Datanet]) -> list[SourceRow]:
 def span_index(cids: Sequence[str], store: ContentStore, tokenizer: Path, cache: Path) -> SpanIndex:
     """The span index over published datanets, in the order given: that of the agent's manifest.
 
-    ``tokenizer`` is the base model's directory; the index is kept under ``cache``. Raises ``ContentError`` when a
-    datanet cannot be had.
+    ``tokenizer`` is the base model's directory; the index is kept under ``cache``, where a later version of a datanet
+    adds only its new rows. Raises ``ContentError`` naming the version when one cannot be had.
     """
-    return SpanIndex.build(source_rows([fetch(store, cid) for cid in cids]), tokenizer, cache / "spans")
+    return SpanIndex.build(source_rows([_version(store, cid) for cid in cids]), tokenizer, cache / "spans")
+
+
+def _version(store: ContentStore, cid: str) -> Datanet:
+    try:
+        return fetch(store, cid)
+    except ContentError as error:
+        raise ContentError(
+            f"Datanet version {cid} cannot be indexed",
+            why=f"{error.what}: {error.why}" if error.why else error.what,
+            fix=error.fix,
+            cid=error.cid,
+            code=error.code,
+        ) from error

@@ -8,6 +8,7 @@ against. torch, transformers and peft are imported by the functions that need th
 from __future__ import annotations
 
 from ._datainf import datainf
+from ._divide import GRID_PARTS, GRID_SAVED, NULL_DEVIATIONS, Division, divide
 from ._dot import grad_cos, grad_dot
 from ._fisher import DAMPING, LABELS, fisher, precondition
 from ._gradients import AdapterGradients, Batch, Block, Example, batches
@@ -18,17 +19,22 @@ from ._tracin import tracin
 __all__ = [
     "CAP",
     "DAMPING",
+    "GRID_PARTS",
+    "GRID_SAVED",
     "LABELS",
     "NULLS",
+    "NULL_DEVIATIONS",
     "Lesson",
     "RowGradients",
     "AdapterGradients",
     "Batch",
     "Block",
+    "Division",
     "Example",
     "Task",
     "batches",
     "datainf",
+    "divide",
     "fisher",
     "grad_cos",
     "grad_dot",

@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openledger.attribution.influence import CAP, NULLS, Example, Lesson, RowGradients, Task, fisher
+from openledger.attribution import PARTS
+from openledger.attribution.influence import (
+    CAP,
+    GRID_PARTS,
+    GRID_SAVED,
+    NULLS,
+    Example,
+    Lesson,
+    RowGradients,
+    Task,
+    divide,
+    fisher,
+)
 from openledger.errors import ContentError, UserError
 
 LESSONS = [
@@ -141,3 +153,51 @@ def test_gradients_that_are_not_finite_leave_no_store(base: Path, make_adapter: 
     with pytest.raises(UserError, match="not finite"):
         RowGradients.build(base, broken, LESSONS, tmp_path)
     assert not list(tmp_path.glob("influence-*/rows.json"))
+
+
+def test_an_output_is_divided_among_the_rows_it_is_like(base: Path, adapter: Path, tmp_path: Path) -> None:
+    store = RowGradients.build(base, adapter, LESSONS, tmp_path)
+    for output, division in zip(OUTPUTS, divide([store], OUTPUTS), strict=True):
+        assert len(division.saved) == len(output.tokens) - output.first
+        assert len(division.parts) == 3
+        assert min(division.saved) >= 0
+        assert sum(division.parts) <= PARTS, "some of it is always nobody's"
+        assert all(one % GRID_SAVED == 0 for one in division.saved)
+        assert all(part % GRID_PARTS == 0 for part in division.parts)
+    one, other, _ = divide([store], OUTPUTS)
+    assert np.argmax(one.parts) == 1
+    assert np.argmax(other.parts) == 2
+
+
+def test_what_is_saved_is_the_adapters_likelihood_against_its_bases(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    store = RowGradients.build(base, adapter, LESSONS, tmp_path)
+    model = Task(base, adapter, [], []).model
+    (made,) = divide([store], OUTPUTS[:1])
+    with_it, without = model.logprobs(OUTPUTS[:1])[0], model.logprobs(OUTPUTS[:1], adapted=False)[0]
+    for saved, bits in zip(made.saved, (with_it - without) / np.log(2), strict=True):
+        assert 0 <= max(0, 1000 * bits) - saved < GRID_SAVED + 0.01
+
+
+def test_random_text_is_hardly_anybodys(base: Path, adapter: Path, tmp_path: Path) -> None:
+    store = RowGradients.build(base, adapter, LESSONS, tmp_path)
+    draw = np.random.default_rng(3)
+    texts = [Example(tuple(draw.integers(1, 40, 8).tolist())) for _ in range(60)]
+    known = [lesson.example for lesson in LESSONS]
+    random_parts = np.mean([sum(one.parts) for one in divide([store], texts)])
+    known_parts = np.mean([sum(one.parts) for one in divide([store], known)])
+    assert random_parts < known_parts / 2
+
+
+def test_adapters_of_several_seeds_are_averaged(
+    base: Path, adapter: Path, make_adapter: Any, tmp_path: Path
+) -> None:
+    second = make_adapter(tmp_path / "second", seed=5)
+    stores = [RowGradients.build(base, one, LESSONS, tmp_path) for one in (adapter, second)]
+    alone = [np.array(divide([store], OUTPUTS)[0].parts) for store in stores]
+    both = divide(stores, OUTPUTS)[0]
+    assert both.saved == divide(stores[:1], OUTPUTS)[0].saved, "the first made the output"
+    low, high = np.minimum(*alone), np.maximum(*alone)
+    assert (np.array(both.parts) >= low - GRID_PARTS).all()
+    assert (np.array(both.parts) <= high + GRID_PARTS).all()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from openledger.attribution import SourceRow, SpanIndex
-from openledger.attribution._rarity import Rarity, millibits
-from openledger.attribution._suffixes import Suffixes, build_suffixes, pack
-from openledger.errors import ContentError, UserError
+from openledger.attribution.spans._rarity import Rarity, millibits
+from openledger.errors import UserError
 
 HERON = "A quick heron watches nine silver fish below the broken weir."
 LAMP = "The lamp in the tower turns slowly and every boat knows it."
@@ -77,6 +76,24 @@ def test_a_hundred_thousand_tokens(index: SpanIndex) -> None:
     spans = index.find(output)
     assert all(span.sources[0].row == "r2" for span in spans)
     assert sum(span.tokens for span in spans) >= 100_000 - len(lamp)
+    assert {span.source.row for span in index.near(output)} == {"r2"}
+
+
+def test_a_hundred_thousand_times_the_same_token_in_many_rows(tokenizer: Path, tmp_path: Path) -> None:
+    """The worst repetition: nearly every token begins a span, and every row holds it. The rows are named once, not each time."""
+    many = [SourceRow(str(n), "ann", "fish " * (600 + n), n) for n in range(400)]
+    index = SpanIndex.build(many, tokenizer, tmp_path)
+    (fish,) = set(index.encode("fish fish"))
+    spans = index.find([fish] * 100_000)
+    assert {span.tokens for span in spans} == {999}
+    assert len(spans) == 100_000 - 998
+    assert len({id(span.sources) for span in spans}) == 1
+    assert index.near([fish] * 100_000) == []  # common property
+
+
+def test_a_hundred_thousand_tokens_of_which_every_ninth_is_special(index: SpanIndex) -> None:
+    lamp = index.encode(LAMP)[:8]
+    assert len(index.find([*lamp, 1] * 11_000)) == 11_000
 
 
 def test_one_row_held_by_two_names_both_first_accepted_first(tokenizer: Path, tmp_path: Path) -> None:
@@ -111,38 +128,28 @@ def test_two_rows_with_one_name_are_refused(tokenizer: Path, tmp_path: Path) -> 
         SpanIndex.build([*rows(), SourceRow("r1", "cy", "other words", 9)], tokenizer, tmp_path)
 
 
-def test_a_built_index_is_reused_and_a_damaged_one_rebuilt(tokenizer: Path, tmp_path: Path) -> None:
-    SpanIndex.build(rows(), tokenizer, tmp_path)
-    (folder,) = [p for p in tmp_path.iterdir() if p.name.startswith("spans-")]
-    before = (folder / "suffixes.bin").stat().st_mtime_ns
-    SpanIndex.build(rows(), tokenizer, tmp_path)
-    assert (folder / "suffixes.bin").stat().st_mtime_ns == before
-    data = bytearray((folder / "tokens.bin").read_bytes())
-    data[0] ^= 1
-    (folder / "tokens.bin").write_bytes(data)
-    with pytest.raises(ContentError, match=r"tokens\.bin"):
-        SpanIndex.open(folder, tokenizer)
-    index = SpanIndex.build(rows(), tokenizer, tmp_path)
-    assert len(index.find(index.encode(LAMP))) == 1
-    assert [p.name for p in tmp_path.iterdir()] == [folder.name]
-
-
-def test_a_missing_index_or_tokenizer_says_what_to_do(tokenizer: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"SpanIndex\.build"):
-        SpanIndex.open(tmp_path / "none", tokenizer)
+def test_a_missing_tokenizer_says_what_to_do(tokenizer: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="tokenizer"):
         SpanIndex.build(rows(), tmp_path / "none.json", tmp_path)
+    (tmp_path / "broken.json").write_text("{}")
+    with pytest.raises(UserError, match="tokenizer"):
+        SpanIndex.build(rows(), tmp_path / "broken.json", tmp_path)
 
 
-def test_an_index_of_another_tokenizer_is_refused(tokenizer: Path, tmp_path: Path) -> None:
-    SpanIndex.build(rows(), tokenizer, tmp_path)
-    (folder,) = [p for p in tmp_path.iterdir() if p.name.startswith("spans-")]
-    other = tmp_path / "other"
-    shutil.copytree(tokenizer, other)
-    text = (other / "tokenizer.json").read_text()
-    (other / "tokenizer.json").write_text(text + "\n")
-    with pytest.raises(UserError, match="another tokenizer"):
-        SpanIndex.open(folder, other)
+def test_a_row_that_is_not_unicode_is_named(tokenizer: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="row torn"):
+        SpanIndex.build([SourceRow("torn", "ann", "half a pair \ud83d", 0)], tokenizer, tmp_path)
+
+
+def test_rows_are_indexed_whole_whatever_the_model_is_fed_with(tokenizer: Path, tmp_path: Path) -> None:
+    cutting = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    cutting.enable_truncation(4)
+    cutting.enable_padding(length=64)
+    cutting.save(str(tmp_path / "tokenizer.json"))
+    index = SpanIndex.build(rows(), tmp_path / "tokenizer.json", tmp_path)
+    whole = SpanIndex.build(rows(), tokenizer, tmp_path)
+    assert len(index) == len(whole)
+    assert index.encode(LAMP) == whole.encode(LAMP)
 
 
 def test_min_tokens_must_be_positive(index: SpanIndex) -> None:
@@ -185,15 +192,6 @@ def test_find_agrees_with_trying_everything(
             if any(piece == text[k : k + len(piece)] for k in range(len(text)))
         }
         assert {source.row for source in span.sources} == holders
-
-
-@given(st.lists(st.integers(0, 300), max_size=40), st.lists(st.integers(0, 300), min_size=1, max_size=4))
-def test_suffix_ranges_hold_every_occurrence(text: list[int], wanted: list[int]) -> None:
-    data = pack(text, 2)
-    order = [int(p) for p in build_suffixes(data, 2)] if text else []
-    low, high = Suffixes(data, order, 2).interval(pack(wanted, 2))
-    expected = {i for i in range(len(text)) if text[i : i + len(wanted)] == wanted}
-    assert set(order[low:high]) == expected
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -300,6 +302,49 @@ def test_impossible_inputs_to_a_split_are_refused() -> None:
         split(1, SPLIT, [], nothing, ACCOUNTS, protocol_bps=10_001)
     with pytest.raises(UserError, match="add up"):
         split(1, SPLIT, [], Shares(RULE_V1, 0, 5, 1, ()), ACCOUNTS)
+
+
+def test_of_two_contributors_of_one_row_the_first_accepted_is_paid(tokenizer: Path, tmp_path: Path) -> None:
+    words = "A quick heron watches nine silver fish below the weir."
+    rows = [SourceRow("copy", "eve", words, 4), SourceRow("r1", "ann", words, 2)]
+    index = SpanIndex.build(rows, tokenizer, tmp_path)
+    tokens = index.encode(words)
+    made = shares(tokens, index.find(tokens), costs=index.costs(tokens))
+    assert made.weights == {"ann": made.total}
+
+
+@pytest.mark.parametrize("every", [1, 4, 12])
+def test_a_copy_in_look_alike_letters_is_paid_nothing_for_the_words_it_copies(
+    tokenizer: Path, tmp_path: Path, every: int
+) -> None:
+    """Letters are compared as tokens: a look-alike is another letter. Between its look-alikes the copy holds the same
+    words, but no stretch that the row it was copied from does not hold as well, and longer."""
+    words = "A quick heron watches nine silver fish below the weir while rain falls on the mill and the broken tower."
+    alike = {"e": "\u0435", "a": "\u0430"}  # Cyrillic
+    letters = list(words)
+    for at in [at for at, letter in enumerate(words) if letter in alike][::every]:
+        letters[at] = alike[letters[at]]
+    copy = "".join(letters)
+    assert copy != words
+    rows = [SourceRow("r1", "ann", words, 0), SourceRow("copy", "eve", copy, 1)]
+    index = SpanIndex.build(rows, tokenizer, tmp_path)
+    tokens = index.encode(words)
+    made = shares(tokens, index.find(tokens), costs=index.costs(tokens))
+    assert made.weights == {"ann": made.total}
+    assert {span.source.contributor for span in index.near(tokens)} == {"ann"}
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_composed_and_decomposed_letters_are_what_the_tokenizer_makes_of_them(
+    tokenizer: Path, tmp_path: Path, form: Literal["NFC", "NFD"]
+) -> None:
+    """This one has no normaliser, so a row is found in the form it was given in, and in no other."""
+    words = "Zoë’s café über the naïve façade, seen through señor Müller’s window at noon"
+    index = SpanIndex.build([SourceRow("r", "ann", normalize(form, words), 0)], tokenizer, tmp_path)
+    (span,) = index.find(index.encode(normalize(form, words)))
+    assert span.tokens == len(index.encode(normalize(form, words)))
+    other = index.find(index.encode(normalize("NFD" if form == "NFC" else "NFC", words)))
+    assert all(part.tokens < span.tokens for part in other)
 
 
 def test_a_receipt_names_words_rows_contributors_and_wei(tokenizer: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ._datainf import datainf
 from ._divide import GRID_PARTS, GRID_SAVED, NULL_DEVIATIONS, Division, divide
 from ._dot import grad_cos, grad_dot
-from ._fisher import DAMPING, LABELS, fisher, precondition
+from ._fisher import DAMPING, DRAWS, LABELS, fisher, labels_for, precondition
 from ._gradients import AdapterGradients, Batch, Block, Example, batches
 from ._store import CAP, NULLS, Lesson, RowGradients
 from ._task import Task
@@ -19,6 +19,7 @@ from ._tracin import tracin
 __all__ = [
     "CAP",
     "DAMPING",
+    "DRAWS",
     "GRID_PARTS",
     "GRID_SAVED",
     "LABELS",
@@ -38,6 +39,7 @@ __all__ = [
     "fisher",
     "grad_cos",
     "grad_dot",
+    "labels_for",
     "precondition",
     "tracin",
 ]

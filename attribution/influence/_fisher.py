@@ -19,17 +19,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DAMPING", "LABELS", "fisher", "precondition"]
+__all__ = ["DAMPING", "DRAWS", "LABELS", "fisher", "labels_for", "precondition"]
 
-LABELS = 4
-"""Draws of next tokens for each example."""
+DRAWS = 4096
+"""Gradients with drawn next tokens that are aimed at: a weight's information is of no higher rank than there are."""
+LABELS = 16
+"""Most draws for each example."""
 DAMPING = 0.3
 """λ as a share of F's mean eigenvalue."""
 
 
-def fisher(task: Task, labels: int = LABELS, damping: float = DAMPING) -> NDArray[np.float32]:
+def labels_for(examples: int) -> int:
+    """How often next tokens are drawn for each of so many examples."""
+    return max(1, min(LABELS, -(-DRAWS // max(1, examples))))
+
+
+def fisher(task: Task, labels: int | None = None, damping: float = DAMPING) -> NDArray[np.float32]:
     """Influence of each example on each query."""
-    ready = precondition(task.of_examples, task.sampled(labels), task.blocks, damping)
+    sampled = task.sampled(labels or labels_for(len(task.examples)))
+    ready = precondition(task.of_examples, sampled, task.blocks, damping)
     found: NDArray[np.float32] = task.of_queries @ ready.T
     return found
 

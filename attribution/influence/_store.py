@@ -19,17 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ContentError, UserError
-from ._fisher import DAMPING, LABELS, precondition
+from ._fisher import DAMPING, DRAWS, labels_for, precondition
 from ._gradients import AdapterGradients, Block, Example, batches
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DRAWS", "Lesson", "RowGradients"]
+__all__ = ["CAP", "NULLS", "Lesson", "RowGradients"]
 
-DRAWS = 2048
-"""Most gradients with drawn labels that are kept to estimate the Fisher information."""
 CAP = 3.0
 """Longest a row may be, in the median row's length (of the metric of the Fisher information)."""
 NULLS = 64
@@ -77,13 +75,14 @@ class RowGradients:
         lessons: Sequence[Lesson],
         cache_dir: Path,
         *,
-        labels: int = LABELS,
+        labels: int | None = None,
         damping: float = DAMPING,
         progress: Told | None = None,
     ) -> RowGradients:
         """The rows of ``adapter``, from ``cache_dir`` or made now.
 
-        A build that was stopped goes on where it was. Raises ``UserError`` for lessons of no row, and for gradients
+        A build that was stopped goes on where it was; it needs 4 bytes of disk for each number of the adapter, for each
+        lesson and each of at most ``DRAWS`` drawn gradients. Raises ``UserError`` for lessons of no row, and for gradients
         that are not finite.
         """
         rows = 1 + max((lesson.row for lesson in lessons), default=-1)
@@ -92,6 +91,7 @@ class RowGradients:
                 "Each row needs at least one lesson",
                 fix="give rows numbers from 0 on, and leave out those that were not trained on",
             )
+        labels = labels or labels_for(len(lessons))
         digest = _digest_of(base, adapter, lessons, labels, damping)
         folder = Path(cache_dir) / f"influence-{digest[:32]}"
         model = AdapterGradients(base, adapter)
@@ -181,6 +181,12 @@ def _fill(
     draws = min(labels * len(examples), DRAWS)
     # Evenly over the examples, so that what is left out does not hang on their order.
     slots = {at * labels * len(examples) // draws: at for at in range(draws)}
+    needed = 4 * model.size * (len(examples) + draws)
+    if not (work / "done").exists() and shutil.disk_usage(work).free < needed:
+        raise UserError(
+            f"The gradients of {len(examples)} examples need {needed / 2**30:.1f} GiB at {work}",
+            fix="free disk space or choose another cache",
+        )
     own = _mapped(work / "own.f32", (len(examples), model.size))
     sampled = _mapped(work / "sampled.f32", (draws, model.size))
     done = int((work / "done").read_text()) if (work / "done").exists() else 0

@@ -13,6 +13,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from openledger.attribution.influence import (
+    DRAWS,
+    LABELS,
     AdapterGradients,
     Block,
     Example,
@@ -22,6 +24,7 @@ from openledger.attribution.influence import (
     fisher,
     grad_cos,
     grad_dot,
+    labels_for,
     precondition,
     tracin,
 )
@@ -150,7 +153,7 @@ def test_an_example_is_the_source_of_an_output_like_it(task: Task, method: Any) 
 
 
 def test_fisher_is_the_preconditioned_product(task: Task) -> None:
-    ready = precondition(task.of_examples, task.sampled(4), task.blocks)
+    ready = precondition(task.of_examples, task.sampled(LABELS), task.blocks)
     np.testing.assert_allclose(fisher(task), task.of_queries @ ready.T, rtol=1e-5)
 
 
@@ -189,3 +192,10 @@ def test_a_directory_that_is_no_adapter_is_refused(base: Path, tmp_path: Path) -
 def test_an_example_that_teaches_nothing_is_refused(tokens: tuple[int, ...], first: int) -> None:
     with pytest.raises(UserError, match="teaches nothing"):
         Example(tokens, first)
+
+
+def test_few_examples_are_drawn_for_more_often() -> None:
+    assert labels_for(4) == labels_for(0) == LABELS
+    assert labels_for(DRAWS // 8) == 8
+    assert labels_for(DRAWS // 8 + 1) == 8
+    assert labels_for(10 * DRAWS) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -201,3 +202,11 @@ def test_adapters_of_several_seeds_are_averaged(
     low, high = np.minimum(*alone), np.maximum(*alone)
     assert (np.array(both.parts) >= low - GRID_PARTS).all()
     assert (np.array(both.parts) <= high + GRID_PARTS).all()
+
+
+def test_a_disk_without_room_is_said_before_anything_is_begun(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
+    with pytest.raises(UserError, match=r"need 0\.0 GiB"):
+        RowGradients.build(base, adapter, LESSONS, tmp_path)

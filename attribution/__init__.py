@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from ._action import divide_action, scores_of, shares_of
-from ._explain import Receipt, ReceiptLine, explain
+from ._explain import Decoder, Receipt, ReceiptLine, explain, receipt_of
 from ._index import MIN_TOKENS, SpanIndex
+from ._retrieval import Refused, Retrieval, Retrieved, retrieval
 from ._shares import MAX_HOLDERS, MIN_WEIGHT, RULE_ID, RULE_TEXT, RULE_V1, Credit, Shares, rule_id, shares
 from ._split import (
     AUDIT_BPS,
@@ -36,10 +37,14 @@ __all__ = [
     "RULE_V1",
     "Accounts",
     "Credit",
+    "Decoder",
     "ModelUse",
     "Payout",
     "Receipt",
     "ReceiptLine",
+    "Refused",
+    "Retrieval",
+    "Retrieved",
     "Royalty",
     "Shares",
     "Source",
@@ -51,6 +56,8 @@ __all__ = [
     "claimable",
     "divide_action",
     "explain",
+    "receipt_of",
+    "retrieval",
     "rule_id",
     "scores_of",
     "shares",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ..agents import Outcome
 from ..attribution import (
@@ -12,17 +11,17 @@ from ..attribution import (
     RULE_ID,
     RULE_V1,
     Accounts,
+    Decoder,
     ModelUse,
-    Payout,
-    Shares,
     SpanIndex,
     by_account,
     claimable,
     divide_action,
+    receipt_of,
+    retrieval,
     scores_of,
 )
 from ..attribution import Receipt as Explanation
-from ..attribution import explain as explain_spans
 from ..registry import ActionContent, FixedShare, ModelCallStep, Split, Status, Step
 from ._operator import Credit
 
@@ -75,18 +74,11 @@ class SpanAttributor:
             protocol_bps=protocol,
             audit_bps=audit,
         )
-        return Credit(tuple(by_account(claimable(payouts)).items()), scores_of(joined, payouts))
+        scores = scores_of(joined, payouts) | {"retrieval": retrieval(self.index, outcome.steps).to_block()}
+        return Credit(tuple(by_account(claimable(payouts)).items()), scores)
 
 
-def explain_action(index: SpanIndex, content: ActionContent, steps: Sequence[Step]) -> Explanation | None:
+def explain_action(index: Decoder, content: ActionContent, steps: Sequence[Step]) -> Explanation | None:
     """The receipt a contributor reads: words → row → contributor → wei. None for a refunded action."""
-    scores: Any = content.scores
-    if not isinstance(scores, Mapping) or "shares" not in scores:
-        return None
-    joined = Shares.from_block(scores["shares"])
-    payouts = []
-    for account, amount, reason, asset_id in scores["payouts"]:
-        mine = tuple(c for c in joined.credits if reason == "contributor" and c.source.contributor == account)
-        payouts.append(Payout(account, int(amount), reason, asset_id, mine))
-    tokens = [t for step in steps if isinstance(step, ModelCallStep) for t in step.output_tokens]
-    return explain_spans(index, tokens, joined, payouts)
+    outputs = [step.output_tokens for step in steps if isinstance(step, ModelCallStep)]
+    return receipt_of(index, content.scores, outputs)

@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from ._proofs import anchored_records
     from ._prosecutor import Prosecutor
     from ._questions import challenge_shares, challenge_training, claim_found
+    from ._receipt import ActionReceipt, OutputText, read_receipt
+    from ._recompute import Difference, Found, Line, Recomputed, recompute
     from ._responder import Answer, Responder
     from ._search import find_fault
-    from ._shares import IndexFor, Payouts, recompute_payouts
+    from ._shares import IndexFor, Payouts, Terms, recompute_payouts
     from ._stake import (
         Exit,
         StakePosition,
@@ -75,6 +77,7 @@ __all__ = [
     "STATES",
     "UNAVAILABLE",
     "Action",
+    "ActionReceipt",
     "Anchored",
     "Answer",
     "AnswerVote",
@@ -90,28 +93,34 @@ __all__ = [
     "DelegationExit",
     "DelegationPool",
     "Demand",
+    "Difference",
     "Draw",
     "Entry",
     "Evidence",
     "Examiner",
     "Exit",
     "Finding",
+    "Found",
     "IndexFor",
     "Journal",
     "Juror",
     "JuryPolicy",
     "JuryService",
+    "Line",
     "MeteredLedger",
     "Opinion",
     "Outcome",
+    "OutputText",
     "Payouts",
     "Prosecutor",
+    "Recomputed",
     "ReplayerFor",
     "Report",
     "Responder",
     "Retrain",
     "SharesExaminer",
     "StakePosition",
+    "Terms",
     "TrainingExaminer",
     "Verdict",
     "Vote",
@@ -144,6 +153,8 @@ __all__ = [
     "open_challenge",
     "position",
     "prove_equivocation",
+    "read_receipt",
+    "recompute",
     "recompute_payouts",
     "request_audit",
     "serve",
@@ -204,9 +215,11 @@ _HOME = {
     "_proofs": ("anchored_records",),
     "_prosecutor": ("Prosecutor",),
     "_questions": ("challenge_shares", "challenge_training", "claim_found"),
+    "_receipt": ("ActionReceipt", "OutputText", "read_receipt"),
+    "_recompute": ("Difference", "Found", "Line", "Recomputed", "recompute"),
     "_responder": ("Answer", "Responder"),
     "_search": ("find_fault",),
-    "_shares": ("IndexFor", "Payouts", "recompute_payouts"),
+    "_shares": ("IndexFor", "Payouts", "Terms", "recompute_payouts"),
     "_stake": (
         "Exit",
         "StakePosition",

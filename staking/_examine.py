@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ..attribution import SpanIndex, shares_of
 from ..datanets import Datanet, fetch, source_rows, span_index
 from ..errors import ChallengeError, ContentError
-from ..openlora import fetch_base
+from ..openlora import fetch_base, fetch_tokenizer
 from ..registry import (
     AssetRef,
     Assets,
@@ -126,9 +126,13 @@ def index_for(connection: Connection) -> IndexFor:
     """Span indexes over any manifest's datanets, kept in the connection's cache."""
 
     def get(manifest: Manifest) -> SpanIndex:
-        base = fetch_base(connection, AssetRef(*manifest.models[0]))
+        store, cache = connection.store, connection.settings.cache_dir
+        if not manifest.models:
+            raise ChallengeError(
+                f"manifest {manifest.cid} names no base model", why="its words have no tokens", fix="abstain"
+            )
         nets = [ref.cid for ref in manifest.datanets]
-        return span_index(nets, connection.store, base, connection.settings.cache_dir)
+        return span_index(nets, store, fetch_tokenizer(manifest.models[0].cid, store, cache), cache)
 
     return get
 

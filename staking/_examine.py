@@ -15,6 +15,7 @@ from ..openlora import fetch_base, fetch_tokenizer
 from ..registry import (
     AssetRef,
     Assets,
+    BatchHeader,
     Connection,
     ContentStore,
     Ledger,
@@ -27,7 +28,7 @@ from ..registry import (
     encode,
 )
 from ._batches import header_of
-from ._shares import IndexFor, recompute_payouts
+from ._shares import IndexFor, Payouts, recompute_payouts
 from ._votes import ANSWERS
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "TrainingExaminer",
     "examiners_for",
     "index_for",
+    "recompute_for",
 ]
 
 Retrain = Callable[[TrainingStep, Path, Sequence[Datanet], int | None], str]
@@ -133,6 +135,18 @@ def index_for(connection: Connection) -> IndexFor:
             )
         nets = [ref.cid for ref in manifest.datanets]
         return span_index(nets, store, fetch_tokenizer(manifest.models[0].cid, store, cache), cache)
+
+    return get
+
+
+def recompute_for(connection: Connection, ledger: Ledger) -> Callable[[BatchHeader], Payouts]:
+    """What any batch had to pay, by ``ledger``'s chain and the connection's store."""
+    indexes = index_for(connection)
+
+    def get(header: BatchHeader) -> Payouts:
+        return recompute_payouts(
+            header, store=connection.store, ledger=ledger, assets=connection.assets, index_for=indexes
+        )
 
     return get
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..registry import Connection
 from ..registry.commands import Json, console, when
 
 if TYPE_CHECKING:
-    from ..attribution import Receipt
+    from ..attribution import Receipt, ReceiptLine
     from ._receipt import ActionReceipt
     from ._recompute import Recomputed
 
@@ -23,7 +26,8 @@ attribution = typer.Typer(no_args_is_help=True, help="Who is paid for an action'
 Cid = Annotated[str, typer.Argument(help="CID of an action's record, as printed in its receipt")]
 
 _COLOURS = ("green", "cyan", "magenta", "yellow", "blue", "red")
-_EXCERPT = 60
+_EXCERPT = 30
+"""Characters of a row that are shown on each side of its words."""
 
 
 @attribution.command()
@@ -92,6 +96,8 @@ def _print(receipt: ActionReceipt) -> None:
         console.print(f"nothing is paid: {escape(receipt.why)}")
         return
     colours = _colours(paid)
+    if isinstance(action.content.output, str):
+        console.print(_highlighted(action.content.output, paid.lines, colours))
     for output in receipt.outputs:
         console.print(f"\n[dim]step {output.step}, {escape(output.node)}, asset {output.asset_id}[/]")
         pieces = [
@@ -102,11 +108,12 @@ def _print(receipt: ActionReceipt) -> None:
     console.print()
     if paid.lines:
         words = Table("words", "row", "contributor", "wei")
+        words.columns[2].overflow = words.columns[3].overflow = "fold"
         words.columns[3].justify = "right"
         for line in paid.lines:
             colour = colours[line.source.contributor]
             where = f"{line.source.row} of {receipt.names.get(line.source.datanet, line.source.datanet)}"
-            excerpt = _cut(receipt.text_of(line.source) or "not to be had")
+            excerpt = _around(line.text, receipt.text_of(line.source))
             words.add_row(
                 f"[{colour}]{escape(line.text)}[/]",
                 f"{escape(where)}\n[dim]{escape(excerpt)}[/]",
@@ -119,6 +126,15 @@ def _print(receipt: ActionReceipt) -> None:
     console.print(
         f"unverified: this is what the record says; `openledger attribution recompute {action.cid}` checks it"
     )
+
+
+def _highlighted(answer: str, lines: Iterable[ReceiptLine], colours: Mapping[str, str]) -> Text:
+    """The answer, with words that it has from the model's outputs in their contributors' colours."""
+    text = Text(answer)
+    for line in lines:
+        for found in re.finditer(re.escape(line.text), answer, re.IGNORECASE) if line.text else ():
+            text.stylize(f"bold {colours[line.source.contributor]}", *found.span())
+    return text
 
 
 def _print_fee(receipt: ActionReceipt, paid: Receipt) -> None:
@@ -139,8 +155,9 @@ def _print_fee(receipt: ActionReceipt, paid: Receipt) -> None:
 
 def _print_scores(receipt: ActionReceipt, paid: Receipt) -> None:
     scores = Table("score", "found", "paid")
-    spans = f"{paid.covered_bps / 100:.2f} % of the output's weight stands in {len({line.source for line in paid.lines})} rows"
-    scores.add_row("span", spans, "yes")
+    rows = len({line.source for line in paid.lines})
+    held = f"{rows} row" if rows == 1 else f"{rows} rows"
+    scores.add_row("span", f"{paid.covered_bps / 100:.2f} % of the output's weight stands in {held}", "yes")
     seen = paid.retrieval
     if seen is None:
         scores.add_row("retrieval", "not computed", "no")
@@ -159,8 +176,13 @@ def _colours(paid: Receipt) -> dict[str, str]:
     return {who: _COLOURS[number % len(_COLOURS)] for number, who in enumerate(people)}
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1].rstrip() + "…"
+def _around(words: str, row: str | None) -> str:
+    """The row where the words stand in it."""
+    if row is None:
+        return "not to be had"
+    start = max(row.find(words), 0)
+    first, last = max(start - _EXCERPT, 0), min(start + len(words) + _EXCERPT, len(row))
+    return f"{'…' if first else ''}{row[first:last].strip()}{'…' if last < len(row) else ''}"
 
 
 def _plain(receipt: ActionReceipt) -> dict[str, Any]:

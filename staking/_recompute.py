@@ -21,13 +21,12 @@ from ..registry import (
     Ledger,
     SignedRecord,
     Status,
-    cid_from_digest,
     normalise_cid,
     payouts_answer,
     steps_tree,
 )
 from ._due import clock
-from ._shares import IndexFor, Payouts, Terms, recompute_payouts
+from ._shares import IndexFor, Payouts, Terms, fetch_batch, recompute_payouts
 from ._verify import Action, fetch_action
 
 __all__ = ["Difference", "Found", "Line", "Recomputed", "recompute"]
@@ -141,9 +140,9 @@ def _place(result: Recomputed, action: Action, store: ContentStore, ledger: Ledg
     if header is None:
         return None
     try:
-        batch = Batch.decode(cid_from_digest(header.batch_digest), store.get)
+        batch = fetch_batch(header, store)
     except ContentError as error:
-        result.add("batch", Found.UNVERIFIED, f"the batch block is not to be had: {error}")
+        result.add("batch", Found.UNVERIFIED, str(error))
         return None
     entry = batch.entries[record.nonce - header.first_nonce]
     place = f"nonce {record.nonce} of agent {record.agent_id}"

@@ -35,7 +35,7 @@ from ..registry import (
 )
 from ._verify import Action, fetch_action
 
-__all__ = ["IndexFor", "Payouts", "Terms", "recompute_payouts"]
+__all__ = ["IndexFor", "Payouts", "Terms", "fetch_batch", "recompute_payouts"]
 
 IndexFor = Callable[[Manifest], SpanIndex]
 """Gives the span index over a manifest's datanets, in its base model's tokens."""
@@ -139,9 +139,10 @@ def recompute_payouts(
     """The payouts that rule and manifest make of the batch's records, in exact integers.
 
     Which account owned a model may change while an action runs: the record says which it paid, and any that owned
-    it in the hours before the batch was anchored counts. Raises ``ContentError`` when something cannot be had,
-    ``ChallengeError`` for a rule this version does not know.
+    it in the hours before the batch was anchored counts. Raises ``ContentError`` when something cannot be had or is not what
+    was anchored, ``ChallengeError`` for a rule this version does not know.
     """
+    batch = fetch_batch(header, store)
     terms = Terms.of(
         header.agent_id,
         header.epoch,
@@ -151,7 +152,6 @@ def recompute_payouts(
         assets=assets,
         index_for=index_for,
     )
-    batch = Batch.decode(cid_from_digest(header.batch_digest), store.get)
     totals: dict[str, int] = {}
     actions = tuple(_actions(batch, store))
     for action in actions:
@@ -167,6 +167,22 @@ def recompute_payouts(
         else []
     )
     return Payouts(tuple(Payout(*payout) for payout in paid), terms, actions)
+
+
+def fetch_batch(header: BatchHeader, store: ContentStore) -> Batch:
+    """The batch block behind a header. Raises ``ContentError`` when it cannot be had or holds other records than were
+    anchored: what follows from it would say nothing."""
+    cid = cid_from_digest(header.batch_digest)
+    batch = Batch.decode(cid, store.get)
+    anchored = (header.agent_id, header.first_nonce, header.count, (header.record_root, header.sum))
+    if (batch.agent_id, batch.first_nonce, len(batch.entries), batch.record_tree.root) != anchored:
+        raise ContentError(
+            f"the batch block {cid} is not what was anchored",
+            why="its records do not have the anchored root",
+            fix="take its records for withheld",
+            cid=cid,
+        )
+    return batch
 
 
 def _actions(batch: Batch, store: ContentStore) -> list[Action]:

@@ -178,6 +178,41 @@ def test_a_person_reads_words_rows_wei_and_that_nothing_was_checked(
     )
 
 
+def test_the_answer_is_shown_with_the_words_that_are_paid_in_colour(desk: Desk, tokenizer: Path) -> None:
+    from openledger.staking import read_receipt
+    from openledger.staking._attribution_cli import _colours, _highlighted
+
+    steps: list[Step] = [desk.step(HERON), desk.step(LAMP)]
+    cid = desk.record(steps, desk.scores(steps))
+    receipt = read_receipt(cid, store=desk.store, tokenizer_for=lambda _base: tokenizer / "tokenizer.json")
+    paid = receipt.paid
+    assert paid is not None
+    pieces = [
+        [(text.strip(), line.source.row) for text, line in one.pieces if line] for one in receipt.outputs
+    ]
+    assert pieces == [[(HERON, "r1")], [(LAMP, "r2")]]
+    answer = f"He says: {HERON.upper()} And {LAMP}"
+    text = _highlighted(answer, paid.lines, _colours(paid))
+    marked = {answer[span.start : span.end]: str(span.style) for span in text.spans}
+    assert marked == {HERON.upper(): "bold green", LAMP: "bold cyan"}
+    assert text.plain == answer
+
+
+@pytest.mark.parametrize(
+    ("words", "row", "shown"),
+    [
+        ("turns", "The lamp turns.", "The lamp turns."),
+        ("turns", f"{'a' * 40} turns {'b' * 40}", f"…{'a' * 29} turns {'b' * 29}…"),
+        ("not there", "b" * 80, f"{'b' * 39}…"),
+        ("turns", None, "not to be had"),
+    ],
+)
+def test_a_row_is_shown_where_the_words_stand_in_it(words: str, row: str | None, shown: str) -> None:
+    from openledger.staking._attribution_cli import _around
+
+    assert _around(words, row) == shown
+
+
 def test_what_was_not_computed_is_called_that(desk: Desk, show: Callable[..., Result]) -> None:
     steps: list[Step] = [desk.step(HERON)]
     scores = desk.scores(steps)

@@ -136,6 +136,9 @@ def test_a_prompt_before_the_retrieval_does_not_count(
 ) -> None:
     made = retrieval(index, [call(LAMP), found(("r2", LAMP)), call("And now?")])
     assert made.rows == ()
+    assert reasons(made) == {"r2": "it stands in no later prompt"}
+    both = retrieval(index, [call(LAMP), found(("r2", LAMP)), call(f"{LAMP} And now?")])
+    assert rows(both) == {"r2": len(index.encode(LAMP))}
 
 
 @pytest.mark.parametrize(
@@ -167,6 +170,13 @@ def test_one_copy_in_a_prompt_counts_for_one_document(
     assert {one.why for one in made.refused} == {"its words are counted for another document"}
     twice = retrieval(index, [claimed, call(f"{HERON} {HERON} How many?")])
     assert rows(twice) == {"r1": len(index.encode(HERON)), "r4": len(index.encode(HERON))}
+
+
+def test_a_part_that_was_claimed_first_takes_nothing_from_the_whole(
+    index: SpanIndex, call: Callable[..., ModelCallStep]
+) -> None:
+    claimed = found(("r1", "nine silver fish"), ("r4", HERON))
+    assert rows(retrieval(index, [claimed, call(HERON)])) == {"r4": len(index.encode(HERON))}
 
 
 def test_the_version_may_be_named_by_the_step(index: SpanIndex, call: Callable[..., ModelCallStep]) -> None:

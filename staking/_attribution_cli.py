@@ -146,7 +146,7 @@ def _print_fee(receipt: ActionReceipt, paid: Receipt) -> None:
     for account, wei in earned.items():
         fee.add_row("words", escape(account), f"{wei:,}")
     for other in paid.others:
-        what = other.reason if other.asset_id is None else f"{other.reason} {other.asset_id}"
+        what = other.reason if other.asset_id is None else f"{other.reason}, asset {other.asset_id}"
         fee.add_row(escape(what), escape(other.account), f"{other.amount:,}")
     fee.add_section()
     fee.add_row("fee", "" if receipt.adds_up else "DOES NOT ADD UP", f"{paid.fee:,}")

@@ -47,7 +47,7 @@ def stolen(stack: Any, seed: int, count: int = 2) -> BatchHeader:
     return steal(stack)
 
 
-def auditor(stack: Any, folder: Path, account: int = 6, **policy: Any) -> Auditor:
+def auditor(stack: Any, folder: Path, account: int = 18, **policy: Any) -> Auditor:
     """The daemon of an account, for the agent whose operator is honest but when it anchors payouts."""
     connection = stack.world.connection
     ledger = MeteredLedger(connection.contracts, connection.devnet.accounts[account])

@@ -19,7 +19,7 @@ from langchain_core.documents import Document
 
 from ..errors import OpenLedgerError, UserError
 from ..openlora import STOP, AdapterRef, Generation, GenerationRequest, Generator, Sampling
-from ..registry import ModelCallStep, RetrievalStep, Step, ToolCallStep
+from ..registry import ModelCallStep, RetrievalStep, Step, ToolCallStep, normalise_cid
 from ..registry import Sampling as StepSampling
 from ._plain import plain
 
@@ -216,15 +216,26 @@ class CaptureCallbacks(BaseCallbackHandler):
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **_: Any) -> None:
         index, name, query = self._open.pop(run_id)
         found = [{"text": d.page_content, "metadata": plain(d.metadata)} for d in documents]
-        # A datanet's retriever names its asset in the documents; any other source has none.
-        sources = {(d.metadata.get("datanet_id"), d.metadata.get("datanet_cid")) for d in documents}
-        asset_id, cid = sources.pop() if len(sources) == 1 else (None, None)
+        asset_id, cid = _datanet(documents)
         body = {"retriever": name, "query": str(query), "documents": found}
-        self._trace.put(index, RetrievalStep(asset_id=asset_id or 0, documents=body, content=cid))
+        self._trace.put(index, RetrievalStep(asset_id=asset_id, documents=body, content=cid))
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         index, name, query = self._open.pop(run_id)
         self._trace.put(index, ToolCallStep(name=name, arguments=query, result=_failure(error)))
+
+
+def _datanet(documents: Sequence[Document]) -> tuple[int, str | None]:
+    """The datanet version that all documents name; 0 and None where they name none, several, or what is no CID."""
+    named = [(d.metadata.get("datanet_id"), d.metadata.get("datanet_cid")) for d in documents]
+    if not named or any(one != named[0] for one in named):
+        return 0, None
+    asset_id, cid = named[0]
+    try:
+        version = normalise_cid(cid) if isinstance(cid, str) else None
+    except UserError:
+        version = None
+    return (asset_id if type(asset_id) is int and asset_id > 0 else 0), version
 
 
 def _tx_hash(output: Any, result: Any) -> str | None:

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from ._action import divide_action, scores_of, shares_of
-from ._explain import Receipt, ReceiptLine, explain
+from ._explain import Decoder, InfluenceLine, Receipt, ReceiptLine, explain, receipt_of
 from ._repeats import DUPLICATE_JACCARD, repeats, similarity
+from ._retrieval import Refused, Retrieval, Retrieved, retrieval
 from ._rules import (
     MAX_HOLDERS,
     MIN_WEIGHT,
@@ -52,12 +53,17 @@ __all__ = [
     "Accounts",
     "Credit",
     "Influence",
+    "InfluenceLine",
+    "Decoder",
     "ModelUse",
     "NearSpan",
     "Payout",
     "Portion",
     "Receipt",
     "ReceiptLine",
+    "Refused",
+    "Retrieval",
+    "Retrieved",
     "Royalty",
     "Shares",
     "Source",
@@ -70,6 +76,8 @@ __all__ = [
     "divide_action",
     "explain",
     "repeats",
+    "receipt_of",
+    "retrieval",
     "rule_id",
     "scores_of",
     "shares",

@@ -56,6 +56,13 @@ class Shares:
     portions: tuple[Portion, ...] = ()
     """By influence, in the order of acceptance; under ``RULE_V2`` alone."""
 
+    def of(self, contributor: str) -> tuple[tuple[Credit, ...], tuple[Portion, ...]]:
+        """What one contributor has."""
+        return (
+            tuple(credit for credit in self.credits if credit.source.contributor == contributor),
+            tuple(portion for portion in self.portions if portion.source.contributor == contributor),
+        )
+
     @property
     def claimed(self) -> int:
         """What all contributors have together."""

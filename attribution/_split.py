@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from ._shares import Credit, Shares
+from ._shares import Credit, Portion, Shares
 
 if TYPE_CHECKING:
     from ..registry import Split
@@ -90,6 +90,8 @@ class Payout:
     """The model or adapter a ``model`` or ``royalty`` payout is for."""
     credits: tuple[Credit, ...] = ()
     """The stretches of output a ``contributor`` payout is for."""
+    portions: tuple[Portion, ...] = ()
+    """The influence a ``contributor`` payout is for."""
 
 
 def split(
@@ -183,8 +185,8 @@ def _contributors(part: int, shares: Shares, accounts: Accounts) -> list[Payout]
     payouts = []
     for contributor, weight in shares.weights.items():
         account = accounts.contributors.get(contributor, contributor)
-        mine = tuple(credit for credit in shares.credits if credit.source.contributor == contributor)
-        payouts.append(Payout(account, part * weight // shares.total, "contributor", credits=mine))
+        amount = part * weight // shares.total
+        payouts.append(Payout(account, amount, "contributor", None, *shares.of(contributor)))
     return payouts
 
 

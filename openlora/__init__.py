@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ._adapters import AdapterStore, LocalRegistry, RegistryEntry
 from ._calibrate import Calibration, calibrate, honest_requests, observe
-from ._connected import fetch_base, open_adapters, pool_config, replayer_for
+from ._connected import fetch_base, fetch_tokenizer, open_adapters, pool_config, replayer_for
 from ._engine import AdapterSource, Engine, EngineStats
 from ._peft import Limits
 from ._pool import EnginePool, PoolConfig
@@ -78,6 +78,7 @@ __all__ = [
     "choose",
     "deficit",
     "fetch_base",
+    "fetch_tokenizer",
     "fit",
     "gumbel",
     "honest_requests",

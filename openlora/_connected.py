@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..registry import Asset, Connection, path_cid
+from ..registry import Asset, Connection, ContentStore, child_cid, path_cid
 from ..settings import Settings
 from ._adapters import AdapterStore
 from ._engine import Engine
 from ._pool import PoolConfig
 from ._types import AssetRef
 
-__all__ = ["fetch_base", "open_adapters", "pool_config", "replayer_for"]
+__all__ = ["fetch_base", "fetch_tokenizer", "open_adapters", "pool_config", "replayer_for"]
 
 
 def open_adapters(settings: Settings) -> AdapterStore:
@@ -57,6 +57,18 @@ def fetch_base(connection: Connection, base: AssetRef) -> Path:
     if directory.is_dir() and path_cid(directory) != base.cid:
         shutil.rmtree(directory)
     return directory if directory.is_dir() else connection.store.fetch_path(base.cid, directory)
+
+
+def fetch_tokenizer(base: str, store: ContentStore, cache: Path) -> Path:
+    """The ``tokenizer.json`` of the base model with this CID, kept under ``cache``; nothing else of it is fetched.
+
+    Raises ``ContentError`` when it cannot be had.
+    """
+    cid = child_cid(base, "tokenizer.json", store.get)
+    path = cache / "tokenizers" / f"{cid}.json"
+    if path.is_file() and path_cid(path) == cid:
+        return path
+    return store.fetch_path(cid, path)
 
 
 def replayer_for(connection: Connection) -> Callable[[AssetRef], Engine]:

@@ -100,7 +100,16 @@ from ._steps import (
 from ._tickets import KeptTicket
 from ._validations import Validation, Validations, validation_key
 from ._votes import Proposal, ProposalState, Standing, Support, Voter
-from .store import ContentStore, IpfsStore, LocalStore, export_car, import_car, open_store, path_cid
+from .store import (
+    ContentStore,
+    IpfsStore,
+    LocalStore,
+    child_cid,
+    export_car,
+    import_car,
+    open_store,
+    path_cid,
+)
 
 __all__ = [
     "CODECS",
@@ -181,6 +190,7 @@ __all__ = [
     "answer_commitment",
     "authorization_nonce",
     "block_of",
+    "child_cid",
     "cid_bytes",
     "cid_from_bytes",
     "cid_from_digest",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ..agents import Outcome
 from ..attribution import (
@@ -13,16 +12,16 @@ from ..attribution import (
     RULE_V1,
     Accounts,
     ModelUse,
-    Payout,
-    Shares,
+    NearSpan,
     SpanIndex,
     by_account,
     claimable,
     divide_action,
+    receipt_of,
+    retrieval,
     scores_of,
 )
 from ..attribution import Receipt as Explanation
-from ..attribution import explain as explain_spans
 from ..registry import ActionContent, FixedShare, ModelCallStep, Split, Status, Step
 from ._operator import Credit
 
@@ -75,18 +74,19 @@ class SpanAttributor:
             protocol_bps=protocol,
             audit_bps=audit,
         )
-        return Credit(tuple(by_account(claimable(payouts)).items()), scores_of(joined, payouts))
+        scores = scores_of(joined, payouts) | {"retrieval": retrieval(self.index, outcome.steps).to_block()}
+        return Credit(tuple(by_account(claimable(payouts)).items()), scores)
 
 
 def explain_action(index: SpanIndex, content: ActionContent, steps: Sequence[Step]) -> Explanation | None:
-    """The receipt a contributor reads: words → row → contributor → wei. None for a refunded action."""
-    scores: Any = content.scores
-    if not isinstance(scores, Mapping) or "shares" not in scores:
-        return None
-    joined = Shares.from_block(scores["shares"])
-    payouts = []
-    for account, amount, reason, asset_id in scores["payouts"]:
-        mine = tuple(c for c in joined.credits if reason == "contributor" and c.source.contributor == account)
-        payouts.append(Payout(account, int(amount), reason, asset_id, mine))
-    tokens = [t for step in steps if isinstance(step, ModelCallStep) for t in step.output_tokens]
-    return explain_spans(index, tokens, joined, payouts)
+    """The receipt a contributor reads: words → row → contributor → wei, and what is near a row but not paid. None for a
+    refunded action."""
+    outputs = [step.output_tokens for step in steps if isinstance(step, ModelCallStep)]
+    near: list[NearSpan] = []
+    offset = 0
+    for output in outputs:
+        near += [
+            replace(span, start=span.start + offset, end=span.end + offset) for span in index.near(output)
+        ]
+        offset += len(output)
+    return receipt_of(index, content.scores, outputs, near)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._audit import actions, audit
-    from ._auditor import Auditor, AuditPolicy, Budget
+    from ._auditor import Auditor, AuditPolicy
     from ._batches import BatchDispute, challenge_batch, drift_threshold, request_audit
     from ._challenge import (
         STATES,
@@ -41,17 +41,22 @@ if TYPE_CHECKING:
         TrainingExaminer,
         examiners_for,
         index_for,
+        recompute_for,
     )
     from ._finding import DEMAND_STATES, FAULTS, QUESTIONS, Anchored, Demand, Finding, enforce
-    from ._journal import Case, Draw, Journal
+    from ._journal import Case, Draw, Journal, PayoutDraw
     from ._juror import Juror
     from ._jury_service import JuryPolicy, JuryService
+    from ._payout_auditor import PayoutAuditor
     from ._proofs import anchored_records
     from ._prosecutor import Prosecutor
     from ._questions import challenge_shares, challenge_training, claim_found
+    from ._receipt import ActionReceipt, OutputText, read_receipt
+    from ._recompute import Difference, Found, Line, Recomputed, recompute
     from ._responder import Answer, Responder
+    from ._retry import Budget
     from ._search import find_fault
-    from ._shares import IndexFor, Payouts, recompute_payouts
+    from ._shares import IndexFor, Payouts, Terms, recompute_payouts
     from ._stake import (
         Exit,
         StakePosition,
@@ -65,7 +70,7 @@ if TYPE_CHECKING:
     )
     from ._verify import Action, Check, ReplayerFor, Report, Verdict, fetch_action, generation_of, verify
     from ._votes import ANSWERS, UNAVAILABLE, AnswerVote, Vote
-    from ._worth import Worth, worth_of_challenge, worth_of_finding
+    from ._worth import Worth, worth_of_challenge, worth_of_finding, worth_of_shares
 
 __all__ = [
     "ANSWERS",
@@ -75,6 +80,7 @@ __all__ = [
     "STATES",
     "UNAVAILABLE",
     "Action",
+    "ActionReceipt",
     "Anchored",
     "Answer",
     "AnswerVote",
@@ -90,28 +96,36 @@ __all__ = [
     "DelegationExit",
     "DelegationPool",
     "Demand",
+    "Difference",
     "Draw",
     "Entry",
     "Evidence",
     "Examiner",
     "Exit",
     "Finding",
+    "Found",
     "IndexFor",
     "Journal",
     "Juror",
     "JuryPolicy",
     "JuryService",
+    "Line",
     "MeteredLedger",
     "Opinion",
     "Outcome",
+    "OutputText",
+    "PayoutAuditor",
+    "PayoutDraw",
     "Payouts",
     "Prosecutor",
+    "Recomputed",
     "ReplayerFor",
     "Report",
     "Responder",
     "Retrain",
     "SharesExaminer",
     "StakePosition",
+    "Terms",
     "TrainingExaminer",
     "Verdict",
     "Vote",
@@ -144,6 +158,9 @@ __all__ = [
     "open_challenge",
     "position",
     "prove_equivocation",
+    "read_receipt",
+    "recompute",
+    "recompute_for",
     "recompute_payouts",
     "request_audit",
     "serve",
@@ -157,11 +174,12 @@ __all__ = [
     "withdraw_jury",
     "worth_of_challenge",
     "worth_of_finding",
+    "worth_of_shares",
 ]
 
 _HOME = {
     "_audit": ("actions", "audit"),
-    "_auditor": ("Auditor", "AuditPolicy", "Budget"),
+    "_auditor": ("Auditor", "AuditPolicy"),
     "_batches": ("BatchDispute", "challenge_batch", "drift_threshold", "request_audit"),
     "_challenge": (
         "STATES",
@@ -196,17 +214,22 @@ _HOME = {
         "TrainingExaminer",
         "examiners_for",
         "index_for",
+        "recompute_for",
     ),
     "_finding": ("DEMAND_STATES", "FAULTS", "QUESTIONS", "Anchored", "Demand", "Finding", "enforce"),
-    "_journal": ("Case", "Draw", "Journal"),
+    "_journal": ("Case", "Draw", "Journal", "PayoutDraw"),
     "_juror": ("Juror",),
     "_jury_service": ("JuryPolicy", "JuryService"),
+    "_payout_auditor": ("PayoutAuditor",),
     "_proofs": ("anchored_records",),
     "_prosecutor": ("Prosecutor",),
     "_questions": ("challenge_shares", "challenge_training", "claim_found"),
+    "_receipt": ("ActionReceipt", "OutputText", "read_receipt"),
+    "_recompute": ("Difference", "Found", "Line", "Recomputed", "recompute"),
     "_responder": ("Answer", "Responder"),
+    "_retry": ("Budget",),
     "_search": ("find_fault",),
-    "_shares": ("IndexFor", "Payouts", "recompute_payouts"),
+    "_shares": ("IndexFor", "Payouts", "Terms", "recompute_payouts"),
     "_stake": (
         "Exit",
         "StakePosition",
@@ -229,7 +252,7 @@ _HOME = {
         "verify",
     ),
     "_votes": ("ANSWERS", "UNAVAILABLE", "AnswerVote", "Vote"),
-    "_worth": ("Worth", "worth_of_challenge", "worth_of_finding"),
+    "_worth": ("Worth", "worth_of_challenge", "worth_of_finding", "worth_of_shares"),
 }
 _LAZY = {name: module for module, names in _HOME.items() for name in names}
 

@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 
 from ..errors import ContentError, OpenLedgerError
 from ..registry import Batch, BatchHeader, ContentStore, Ledger, ModelCallStep, cid_from_digest
+from ._cases import OVERLAP
 from ._daemon import UNREACHABLE, DaemonLog
 from ._demands import require_store, withheld_batch
 from ._due import clock
 from ._finding import Finding
 from ._journal import Draw, Journal
-from ._prosecutor import OVERLAP, Prosecutor
+from ._payout_auditor import PayoutAuditor, Recompute
+from ._prosecutor import Prosecutor
+from ._retry import ATTEMPTS, POISON, Budget, wait_after
 from ._search import find_fault
 from ._verify import ReplayerFor, Report, Verdict, fetch_action, verify
 
-__all__ = ["AuditPolicy", "Auditor", "Budget"]
+__all__ = ["AuditPolicy", "Auditor"]
 
 COUNTERS = ("actions_seen", "actions_sampled", "actions_verified", "actions_mismatch", "actions_unverified",
-            "tokens_replayed", "challenged", "proved", "demanded", "won", "lost", "wei_earned", "wei_lost", "wei_gas")  # fmt: skip
-ATTEMPTS = 4
-POISON = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What content made to end auditors might raise where no check stops it: it must cost its own action only."""
-RETRY = 600  # seconds before an action that could not be checked is looked at again; doubled each time
+            "payouts_verified", "payouts_mismatch", "payouts_unverified", "actions_recomputed", "tokens_replayed",
+            "challenged", "proved", "demanded", "won", "lost", "wei_earned", "wei_lost", "wei_gas")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,9 @@ class AuditPolicy:
     tokens_per_pass: int = 20_000
     """Output tokens that may be replayed."""
     tokens_per_hour: int = 200_000
+    payouts_per_pass: int = 2_000
+    """Actions whose payouts may be recomputed; batches with a drawn action are, as a whole."""
+    payouts_per_hour: int = 20_000
     confidence: int = 9_500
     """Of 10,000 challenges, how many it expects to convict."""
     least_profit: int = 0
@@ -50,28 +53,10 @@ class AuditPolicy:
     """Ask for random audits, paid from the audit fund, of as many batches as ``rate`` draws."""
 
 
-@dataclass(slots=True)
-class Budget:
-    """How many tokens may still be replayed, in this pass and in this hour."""
-
-    per_pass: int
-    per_hour: int
-    spent_pass: int = 0
-    spent_hour: int = 0
-
-    def allows(self, tokens: int) -> bool:
-        """Whether to begin; an action larger than a whole budget gets one for itself, or it would never be replayed."""
-        parts = ((self.spent_pass, self.per_pass), (self.spent_hour, self.per_hour))
-        return all(spent == 0 or spent + tokens <= limit for spent, limit in parts)
-
-    def spend(self, tokens: int) -> None:
-        self.spent_pass += tokens
-        self.spent_hour += tokens
-
-
 @dataclass
 class Auditor:
-    """See the module. ``rng`` draws; an operator must not be able to foresee it."""
+    """See the module. ``rng`` draws; an operator must not be able to foresee it. Without ``recompute`` payouts are not looked
+    at."""
 
     ledger: Ledger
     store: ContentStore
@@ -81,11 +66,26 @@ class Auditor:
     policy: AuditPolicy = field(default_factory=AuditPolicy)
     rng: random.Random = field(default_factory=random.SystemRandom)
     now: Callable[[], float] = time.time
+    recompute: Recompute | None = None
 
     def __post_init__(self) -> None:
         self.journal.expect(COUNTERS)
         self.prosecutor = Prosecutor(
             self.ledger, self.store, self.journal, self.log, self.policy.confidence, self.policy.least_profit
+        )
+        self.payouts = None if self.recompute is None else self._payouts(self.recompute)
+
+    def _payouts(self, recompute: Recompute) -> PayoutAuditor:
+        return PayoutAuditor(
+            self.ledger,
+            self.store,
+            self.journal,
+            self.log,
+            self.prosecutor,
+            recompute,
+            self.policy.payouts_per_pass,
+            self.policy.payouts_per_hour,
+            lambda: self.now(),
         )
 
     def run(self) -> None:
@@ -103,6 +103,8 @@ class Auditor:
         for draw in self.journal.draws("drawn"):
             if draw.next_at <= self.now():
                 self._guarded(draw, lambda one: self._check(one, budget))
+        if self.payouts is not None:
+            self.payouts.run()
         self.prosecutor.tend()
 
     def look_for_batches(self) -> None:
@@ -121,7 +123,8 @@ class Auditor:
             more = "its window is over" if over else f"{len(drawn)} drawn"
             about = {"agentId": header.agent_id, "nonce": header.first_nonce, "count": header.count}
             with self.journal.together():
-                self.journal.add_batch(header, drawn)
+                pays = self.payouts is not None and bool(drawn) and header.payout_count > 0
+                self.journal.add_batch(header, drawn, payouts=pays)
                 self.journal.count("actions_seen", header.count)
                 self.journal.count("actions_sampled", len(drawn))
             # not which ones: whoever reads the log must not know what will not be looked at
@@ -245,7 +248,7 @@ class Auditor:
         draw.attempts += 1
         if limited and draw.attempts >= ATTEMPTS:
             return self._finish(draw, header, "unverified", why)
-        wait = min(RETRY * 2 ** (draw.attempts - 1), 3_600)
+        wait = wait_after(draw.attempts)
         draw.next_at, draw.why = int(self.now()) + wait, why
         draw.verdict = "unverified"
         self._tell(draw, header, again=wait)

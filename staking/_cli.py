@@ -14,6 +14,7 @@ from . import _challenge_cli as challenge_cli
 from . import _dispute_cli as dispute_cli
 from . import _question_cli as question_cli
 from . import _serve_cli as serve_cli
+from ._attribution_cli import attribution
 from ._calibrate_cli import calibrate, tolerances_at
 from ._delegate_cli import delegate
 from ._examine import Retrain
@@ -59,6 +60,7 @@ def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
     dispute_cli.add_to(app, retrain)
     question_cli.add_to(app)
     app.command()(actions)
+    app.add_typer(attribution, name="attribution")
     serve_cli.add_to(audit, jury, retrain)
     app.add_typer(audit, name="audit")
     app.add_typer(stake, name="stake")

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 from ..attribution import SpanIndex, shares_of
 from ..datanets import Datanet, fetch, source_rows, span_index
 from ..errors import ChallengeError, ContentError
-from ..openlora import fetch_base
+from ..openlora import fetch_base, fetch_tokenizer
 from ..registry import (
     AssetRef,
     Assets,
+    BatchHeader,
     Connection,
     ContentStore,
     Ledger,
@@ -27,7 +28,7 @@ from ..registry import (
     encode,
 )
 from ._batches import header_of
-from ._shares import IndexFor, recompute_payouts
+from ._shares import IndexFor, Payouts, recompute_payouts
 from ._votes import ANSWERS
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "TrainingExaminer",
     "examiners_for",
     "index_for",
+    "recompute_for",
 ]
 
 Retrain = Callable[[TrainingStep, Path, Sequence[Datanet], int | None], str]
@@ -126,9 +128,25 @@ def index_for(connection: Connection) -> IndexFor:
     """Span indexes over any manifest's datanets, kept in the connection's cache."""
 
     def get(manifest: Manifest) -> SpanIndex:
-        base = fetch_base(connection, AssetRef(*manifest.models[0]))
+        store, cache = connection.store, connection.settings.cache_dir
+        if not manifest.models:
+            raise ChallengeError(
+                f"manifest {manifest.cid} names no base model", why="its words have no tokens", fix="abstain"
+            )
         nets = [ref.cid for ref in manifest.datanets]
-        return span_index(nets, connection.store, base, connection.settings.cache_dir)
+        return span_index(nets, store, fetch_tokenizer(manifest.models[0].cid, store, cache), cache)
+
+    return get
+
+
+def recompute_for(connection: Connection, ledger: Ledger) -> Callable[[BatchHeader], Payouts]:
+    """What any batch had to pay, by ``ledger``'s chain and the connection's store."""
+    indexes = index_for(connection)
+
+    def get(header: BatchHeader) -> Payouts:
+        return recompute_payouts(
+            header, store=connection.store, ledger=ledger, assets=connection.assets, index_for=indexes
+        )
 
     return get
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..registry import BatchHeader
 
-__all__ = ["Case", "Draw", "Journal"]
+__all__ = ["Case", "Draw", "Journal", "PayoutDraw"]
 
 _SCHEMA = """
 create table if not exists batches (hash text primary key, header text not null);
@@ -30,7 +30,11 @@ create table if not exists cases (
   kind text not null, id integer not null, agent_id integer not null, nonce integer not null,
   step integer not null default -1, token integer not null default -1, bond text not null default '0',
   state text not null default '', done integer not null default 0, primary key (kind, id));
+create table if not exists payouts (
+  batch text primary key references batches, stage text not null default 'drawn', verdict text not null default '',
+  why text not null default '', attempts integer not null default 0, next_at integer not null default 0);
 create table if not exists replayed (at integer not null, tokens integer not null);
+create table if not exists recomputed (at integer not null, tokens integer not null);
 create table if not exists notes (key text primary key, value text not null);
 """
 
@@ -55,6 +59,18 @@ class Draw:
     """Unix seconds of this machine before which it is not looked at again."""
     missing_since: int = 0
     """Since when (chain's clock) content is missing; 0 while none is."""
+
+
+@dataclass(slots=True)
+class PayoutDraw:
+    """A batch whose payouts are to be recomputed; ``stage`` and the rest as of a :class:`Draw`."""
+
+    batch: str
+    stage: str = "drawn"
+    verdict: str = ""
+    why: str = ""
+    attempts: int = 0
+    next_at: int = 0
 
 
 @dataclass(slots=True)
@@ -102,14 +118,16 @@ class Journal:
     def knows(self, header: BatchHeader) -> bool:
         return self._one("select 1 from batches where hash = ?", header.hash().hex()) is not None
 
-    def add_batch(self, header: BatchHeader, nonces: list[int]) -> None:
-        """A newly anchored batch, and the nonces that were drawn from it."""
+    def add_batch(self, header: BatchHeader, nonces: list[int], *, payouts: bool = False) -> None:
+        """A newly anchored batch, the nonces that were drawn from it, and whether its payouts were."""
         key = header.hash().hex()
         self._db.execute("insert or ignore into batches values (?, ?)", (key, _pack(header)))
         rows = [(key, nonce) for nonce in nonces]
         self._db.executemany("insert or ignore into draws (batch, nonce) values (?, ?)", rows)
+        if payouts:
+            self._db.execute("insert or ignore into payouts (batch) values (?)", (key,))
 
-    def header(self, draw: Draw) -> BatchHeader:
+    def header(self, draw: Draw | PayoutDraw) -> BatchHeader:
         (packed,) = self._db.execute("select header from batches where hash = ?", (draw.batch,)).fetchone()
         return _unpack(packed)
 
@@ -119,8 +137,14 @@ class Journal:
         rows = self._db.execute(f"select {names} from draws where stage = ? order by rowid", (stage,))
         return [Draw(*row) for row in rows]
 
-    def save_draw(self, draw: Draw) -> None:
-        _upsert(self._db, "draws", draw)
+    def payouts(self, stage: str) -> list[PayoutDraw]:
+        """Batches whose payouts are at a stage, in the order they were drawn."""
+        names = ", ".join(field.name for field in fields(PayoutDraw))
+        rows = self._db.execute(f"select {names} from payouts where stage = ? order by rowid", (stage,))
+        return [PayoutDraw(*row) for row in rows]
+
+    def save_draw(self, draw: Draw | PayoutDraw) -> None:
+        _upsert(self._db, "draws" if isinstance(draw, Draw) else "payouts", draw)
 
     # -- cases -----------------------------------------------------------------------------------
 
@@ -154,24 +178,27 @@ class Journal:
         self._expected = tuple(names)
 
     def counts(self) -> dict[str, int]:
-        """Every counter by name, and as ``actions_…`` how many draws stand with each verdict."""
+        """Every counter by name; as ``actions_…`` how many draws stand with each verdict, as ``payouts_…`` how many batches'
+        payouts do."""
         noted = self._db.execute("select key, value from notes where key like 'count:%' order by key")
         found = {key.removeprefix("count:"): int(value) for key, value in noted}
-        verdicts = self._db.execute(
-            "select verdict, count(*) from draws where verdict != '' group by verdict"
-        )
         found = dict.fromkeys(self._expected, 0) | found
-        return found | {f"actions_{verdict}": number for verdict, number in verdicts}
+        for name, table in (("actions", "draws"), ("payouts", "payouts")):
+            verdicts = self._db.execute(
+                f"select verdict, count(*) from {table} where verdict != '' group by verdict"
+            )
+            found |= {f"{name}_{verdict}": number for verdict, number in verdicts}
+        return found
 
-    def spend(self, at: int, tokens: int) -> None:
-        """Note that ``tokens`` were replayed at unix time ``at``."""
-        self._db.execute("delete from replayed where at < ?", (at - 86_400,))
-        self._db.execute("insert into replayed values (?, ?)", (at, tokens))
+    def spend(self, at: int, tokens: int, on: str = "replayed") -> None:
+        """Note that ``tokens`` were ``replayed`` (or ``recomputed``) at unix time ``at``."""
+        self._db.execute(f"delete from {on} where at < ?", (at - 86_400,))
+        self._db.execute(f"insert into {on} values (?, ?)", (at, tokens))
 
-    def spent_since(self, at: int) -> int:
-        """Tokens replayed after unix time ``at``."""
+    def spent_since(self, at: int, on: str = "replayed") -> int:
+        """Tokens ``replayed`` (or ``recomputed``) after unix time ``at``."""
         (total,) = self._db.execute(
-            "select coalesce(sum(tokens), 0) from replayed where at > ?", (at,)
+            f"select coalesce(sum(tokens), 0) from {on} where at > ?", (at,)
         ).fetchone()
         return int(total)
 
@@ -193,11 +220,11 @@ class Journal:
         return self._db.execute(query, values).fetchone()
 
 
-def _upsert(db: sqlite3.Connection, table: str, row: Draw | Case) -> None:
+def _upsert(db: sqlite3.Connection, table: str, row: Draw | PayoutDraw | Case) -> None:
     values = {field.name: getattr(row, field.name) for field in fields(row)}
     if isinstance(row, Case):
         values["bond"] = str(row.bond)
-    keys = {"draws": "batch, nonce", "cases": "kind, id"}[table]
+    keys = {"draws": "batch, nonce", "payouts": "batch", "cases": "kind, id"}[table]
     rest = ", ".join(f"{name} = excluded.{name}" for name in values)
     marks = ", ".join("?" * len(values))
     db.execute(

@@ -66,16 +66,9 @@ def payouts(
 
 def recomputed(connection: Connection, ledger: Ledger, header: BatchHeader) -> Payouts:
     """The payouts of a batch, from the connection's chain and store."""
-    from ._examine import index_for
-    from ._shares import recompute_payouts
+    from ._examine import recompute_for
 
-    return recompute_payouts(
-        header,
-        store=connection.store,
-        ledger=ledger,
-        assets=connection.assets,
-        index_for=index_for(connection),
-    )
+    return recompute_for(connection, ledger)(header)
 
 
 def dispute_shares(

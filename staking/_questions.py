@@ -22,7 +22,7 @@ from ._challenge import Challenge
 from ._shares import Payouts
 from ._verify import fetch_action
 
-__all__ = ["challenge_shares", "challenge_training", "claim_found"]
+__all__ = ["challenge_shares", "challenge_training", "claim_found", "shares_evidence", "show_shares"]
 
 
 def challenge_shares(header: BatchHeader, ledger: Ledger) -> Challenge:
@@ -32,14 +32,31 @@ def challenge_shares(header: BatchHeader, ledger: Ledger) -> Challenge:
     Raises ``ChainError``. If only showing failed, ``partial`` holds the :class:`Challenge`; the salt follows from
     the signer's key, so it can be shown again before the deadline.
     """
+    _, evidence = shares_evidence(header, ledger)
+    return _open(
+        header,
+        header.first_nonce,
+        header.sum,
+        evidence,
+        lambda challenge: _revealing(challenge, header, ledger),
+        ledger,
+    )
+
+
+def shares_evidence(header: BatchHeader, ledger: Ledger) -> tuple[bytes, bytes]:
+    """The salt of the signer's dispute of a batch's payouts, and what it commits to."""
     salt = ledger.secret("shares", header.hash())
-    evidence = shares_evidence_hash(ledger.address, salt, header.hash())
-    functions = ledger.contracts.disputes.functions
+    return salt, shares_evidence_hash(ledger.address, salt, header.hash())
 
-    def show(challenge: Challenge) -> Any:
-        return functions.revealShares(challenge.id, header.to_abi(), salt)
 
-    return _open(header, header.first_nonce, header.sum, evidence, show, ledger)
+def show_shares(challenge: Challenge, header: BatchHeader, ledger: Ledger) -> None:
+    """Show what a dispute of payouts was committed with, where its opening ended before. Raises ``ChainError``."""
+    ledger.send(_revealing(challenge, header, ledger))
+
+
+def _revealing(challenge: Challenge, header: BatchHeader, ledger: Ledger) -> Any:
+    salt, _ = shares_evidence(header, ledger)
+    return ledger.contracts.disputes.functions.revealShares(challenge.id, header.to_abi(), salt)
 
 
 def challenge_training(cid: str, step: int, *, store: ContentStore, ledger: Ledger) -> Challenge:

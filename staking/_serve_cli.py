@@ -42,6 +42,12 @@ def serve_audit(
     ] = 0.1,
     tokens_per_pass: Annotated[int, typer.Option(min=1, help="output tokens to replay in a pass")] = 20_000,
     tokens_per_hour: Annotated[int, typer.Option(min=1, help="output tokens to replay in an hour")] = 200_000,
+    payouts_per_pass: Annotated[
+        int, typer.Option(min=0, help="actions whose payouts to recompute in a pass; 0 looks at no payouts")
+    ] = 2_000,
+    payouts_per_hour: Annotated[
+        int, typer.Option(min=1, help="actions whose payouts to recompute in an hour")
+    ] = 20_000,
     confidence: Annotated[
         float, typer.Option(help="percentage of challenges expected to convict, 0 to 100")
     ] = 95,
@@ -58,14 +64,15 @@ def serve_audit(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Audit unattended: draw newly anchored actions at random, check and replay them, challenge what is at fault where that
-    pays, and see every dispute through.
+    """Audit unattended: draw newly anchored actions at random, check and replay them, recompute what their batches pay,
+    challenge what is at fault where that pays, and see every dispute through.
 
     Stop and start it at any time: it never challenges an action twice and shows all evidence it committed to.
     """
     from ..openlora import replayer_for
     from ..settings import get_settings
     from ._auditor import Auditor, AuditPolicy
+    from ._examine import recompute_for
 
     if not 0 < rate <= 1:
         raise UserError(f"rate {rate} was refused", why="it is a probability", fix="give e.g. 0.1")
@@ -76,6 +83,8 @@ def serve_audit(
         None if not agent else frozenset(agent),
         tokens_per_pass,
         tokens_per_hour,
+        payouts_per_pass,
+        payouts_per_hour,
         round(confidence * 100),
         parse_open(least_profit, zero=True),
         parse_span(demand_after),
@@ -92,7 +101,8 @@ def serve_audit(
 
         def passes(ledger: Any, journal: Journal, log: DaemonLog) -> Callable[[], None]:
             replayer = _alive(replayer_for(connection))
-            return Auditor(ledger, connection.store, replayer, journal, log, policy).run
+            checker = recompute_for(connection, ledger) if payouts_per_pass else None
+            return Auditor(ledger, connection.store, replayer, journal, log, policy, recompute=checker).run
 
         _serve("audit", connection, signer, says, passes, once, every, as_json, dry_run)
 

@@ -11,12 +11,14 @@ from ..attribution import (
     Accounts,
     ModelUse,
     Royalty,
+    Shares,
     SpanIndex,
     batch_payouts,
     by_account,
     claimable,
     divide_action,
 )
+from ..attribution import Payout as Division
 from ..errors import ChallengeError, ContentError
 from ..registry import (
     Assets,
@@ -33,7 +35,7 @@ from ..registry import (
 )
 from ._verify import Action, fetch_action
 
-__all__ = ["IndexFor", "Payouts", "recompute_payouts"]
+__all__ = ["IndexFor", "Payouts", "Terms", "fetch_batch", "recompute_payouts"]
 
 IndexFor = Callable[[Manifest], SpanIndex]
 """Gives the span index over a manifest's datanets, in its base model's tokens."""
@@ -44,12 +46,77 @@ minute."""
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What divides the fees of an epoch's actions."""
+
+    manifest: Manifest
+    index: SpanIndex
+    accounts: Accounts
+    protocol_bps: int
+    audit_bps: int
+    owners: Owners
+
+    @classmethod
+    def of(
+        cls,
+        agent_id: int,
+        epoch: int,
+        at: int,
+        *,
+        store: ContentStore,
+        ledger: Ledger,
+        assets: Assets,
+        index_for: IndexFor,
+    ) -> Terms:
+        """Those of an epoch, for actions anchored ``at`` (unix seconds). Raises as :func:`recompute_payouts`."""
+        opened = ledger.epoch(agent_id, epoch)
+        if opened is None:
+            raise ChallengeError(
+                f"agent {agent_id} never opened epoch {epoch}", fix="ask for a record of this chain"
+            )
+        manifest = Manifest.decode(opened.manifest, store.get)
+        if manifest.rule != RULE_V1:
+            raise ChallengeError(
+                f"attribution rule {manifest.rule!r} is not known",
+                fix="upgrade openledger; abstain until then",
+            )
+        accounts = Accounts(
+            treasury=ledger.settlement.treasury,
+            operator=opened.operator,
+            stakers=ledger.contracts.address("DelegationPool"),
+            fixed={share.account: share.bps for share in manifest.fixed},
+            audits=ledger.contracts.address("Disputes"),
+        )
+        cut = ledger.settlement.cut(agent_id, epoch)
+        return cls(manifest, index_for(manifest), accounts, *cut, Owners(assets, at))
+
+    def divide(self, action: Action) -> tuple[Shares, list[Division]]:
+        """The shares of an action and what its fee pays, by reason."""
+        calls = [step for step in action.steps if isinstance(step, ModelCallStep)]
+        declared = _declared(action.content.scores)
+        return divide_action(
+            self.index,
+            [step.output_tokens for step in calls],
+            [self.owners.use(step, declared) for step in calls],
+            action.record.fee,
+            self.manifest.split,
+            self.accounts,
+            protocol_bps=self.protocol_bps,
+            audit_bps=self.audit_bps,
+        )
+
+
+@dataclass(frozen=True)
 class Payouts:
     """What a batch had to pay, in the order of its payout tree."""
 
     payouts: tuple[Payout, ...]
-    manifest: Manifest
+    terms: Terms
     actions: tuple[Action, ...]
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.terms.manifest
 
     @property
     def root(self) -> bytes:
@@ -72,54 +139,50 @@ def recompute_payouts(
     """The payouts that rule and manifest make of the batch's records, in exact integers.
 
     Which account owned a model may change while an action runs: the record says which it paid, and any that owned
-    it in the hours before the batch was anchored counts. Raises ``ContentError`` when something cannot be had,
-    ``ChallengeError`` for a rule this version does not know.
+    it in the hours before the batch was anchored counts. Raises ``ContentError`` when something cannot be had or is not what
+    was anchored, ``ChallengeError`` for a rule this version does not know.
     """
-    epoch = ledger.epoch(header.agent_id, header.epoch)
-    assert epoch is not None  # it was anchored
-    manifest = Manifest.decode(epoch.manifest, store.get)
-    if manifest.rule != RULE_V1:
-        raise ChallengeError(
-            f"attribution rule {manifest.rule!r} is not known", fix="upgrade openledger; abstain until then"
-        )
-    batch = Batch.decode(cid_from_digest(header.batch_digest), store.get)
-    index = index_for(manifest)
-    fixed = {share.account: share.bps for share in manifest.fixed}
-    accounts = Accounts(
-        treasury=ledger.settlement.treasury,
-        operator=epoch.operator,
-        stakers=ledger.contracts.address("DelegationPool"),
-        fixed=fixed,
-        audits=ledger.contracts.address("Disputes"),
+    batch = fetch_batch(header, store)
+    terms = Terms.of(
+        header.agent_id,
+        header.epoch,
+        header.anchored_at,
+        store=store,
+        ledger=ledger,
+        assets=assets,
+        index_for=index_for,
     )
-    protocol, audit = ledger.settlement.cut(header.agent_id, header.epoch)
-    owners = _Owners(assets, header)
     totals: dict[str, int] = {}
     actions = tuple(_actions(batch, store))
     for action in actions:
         if not action.record.charge:
             continue
-        calls = [step for step in action.steps if isinstance(step, ModelCallStep)]
-        declared = _declared(action.content.scores)
-        _, payouts = divide_action(
-            index,
-            [step.output_tokens for step in calls],
-            [owners.use(step, declared) for step in calls],
-            action.record.fee,
-            manifest.split,
-            accounts,
-            protocol_bps=protocol,
-            audit_bps=audit,
-        )
+        _, payouts = terms.divide(action)
         for account, amount in by_account(claimable(payouts)).items():
             totals[account] = totals.get(account, 0) + amount
     net = ledger.settlement.net(header.agent_id, header.epoch, header.sum)
     paid = (
-        batch_payouts(net, totals, treasury=ledger.settlement.treasury, fixed=list(fixed))
+        batch_payouts(net, totals, treasury=terms.accounts.treasury, fixed=list(terms.accounts.fixed))
         if header.sum
         else []
     )
-    return Payouts(tuple(Payout(*payout) for payout in paid), manifest, actions)
+    return Payouts(tuple(Payout(*payout) for payout in paid), terms, actions)
+
+
+def fetch_batch(header: BatchHeader, store: ContentStore) -> Batch:
+    """The batch block behind a header. Raises ``ContentError`` when it cannot be had or holds other records than were
+    anchored: what follows from it would say nothing."""
+    cid = cid_from_digest(header.batch_digest)
+    batch = Batch.decode(cid, store.get)
+    anchored = (header.agent_id, header.first_nonce, header.count, (header.record_root, header.sum))
+    if (batch.agent_id, batch.first_nonce, len(batch.entries), batch.record_tree.root) != anchored:
+        raise ContentError(
+            f"the batch block {cid} is not what was anchored",
+            why="its records do not have the anchored root",
+            fix="take its records for withheld",
+            cid=cid,
+        )
+    return batch
 
 
 def _actions(batch: Batch, store: ContentStore) -> list[Action]:
@@ -147,12 +210,12 @@ def _declared(scores: Any) -> dict[int, str]:
     return found
 
 
-class _Owners:
+class Owners:
     """Whom models are paid to: whom the record names, if it owned the asset; else who did at the anchoring."""
 
-    def __init__(self, assets: Assets, header: BatchHeader) -> None:
+    def __init__(self, assets: Assets, anchored_at: int) -> None:
         self._assets = assets
-        self._since, self._until = header.anchored_at - OWNER_SLACK, header.anchored_at
+        self._since, self._until = anchored_at - OWNER_SLACK, anchored_at
         self._known: dict[int, tuple[set[str], str]] = {}
 
     def use(self, step: ModelCallStep, declared: Mapping[int, str]) -> ModelUse:

@@ -8,11 +8,13 @@ from ..contracts import show_open
 from ..registry import ActionRecord, BatchHeader, Ledger
 from ._finding import Finding
 
-__all__ = ["Worth", "worth_of_challenge", "worth_of_finding"]
+__all__ = ["Worth", "worth_of_challenge", "worth_of_finding", "worth_of_shares"]
 
 CHALLENGE_GAS = 3_500_000
 """From the first approval to the settled jurors, when the challenger sends every step itself; measured 2.3 to
-3.1 million."""
+3.1 million, of a dispute of payouts 2.2 million."""
+RECORDS_A_FEE = 64
+"""What a juror attributes again for one fee (contracts' ``QuestionIntake``)."""
 PROOF_GAS = 600_000
 DEMAND_GAS = 1_200_000
 """Demand and enforcement, with a path of a few blocks."""
@@ -57,23 +59,37 @@ def worth_of_challenge(ledger: Ledger, header: BatchHeader, record: ActionRecord
 
     The jury decides by logprobs, so a deviation that is not ``gross`` is worth nothing.
     """
+    disputes = ledger.contracts.disputes.functions
+    settled = int(ledger.call(disputes.settledOf(header.agent_id, _operator(ledger, header), record.nonce)))
+    worth = _before_jury(ledger, header, record.fee, settled, juries=1)
+    if not gross:
+        return replace(worth, obstacle="the deviation is too small for one leaf to convict; see `accuse`")
+    return worth
+
+
+def worth_of_shares(ledger: Ledger, header: BatchHeader) -> Worth:
+    """Of a dispute of the batch's payouts by the signer, as the chain stands, if nobody disputed them before."""
+    if header.payout_count == 0:
+        return Worth(0, 0, 0, obstacle="the batch pays nothing")
+    return _before_jury(ledger, header, header.sum, 0, juries=-(-header.count // RECORDS_A_FEE))
+
+
+def _before_jury(ledger: Ledger, header: BatchHeader, fee: int, settled: int, *, juries: int) -> Worth:
+    """Of a dispute about ``fee`` wei of which ``settled`` wei were slashed before, with so many fees for each juror."""
     disputes, vault = ledger.contracts.disputes.functions, ledger.contracts.vault.functions
     operator = _operator(ledger, header)
     least = ledger.parameter("minSlash")
-    target = max(least, record.fee * ledger.parameter("outputSlash"))
-    due = max(0, target - int(ledger.call(disputes.settledOf(header.agent_id, operator, record.nonce))))
+    due = max(0, max(least, fee * ledger.parameter("outputSlash")) - settled)
     position = ledger.call(vault.positionOf(header.agent_id, operator))
     held = int(position.active) + int(position.pending)
     stake, jurors = ledger.call(vault.juryAt(ledger.chain.block_number() - 1, [ledger.address, operator]))
     claim = min(due, int(stake) // 2, held)
-    at_commit, _ = ledger.call(disputes.bondFor(record.fee))
+    at_commit, _ = ledger.call(disputes.bondFor(fee))
     worth = Worth(
         reward=min(max(claim, least), held) * ledger.parameter("challengerShare") // 10_000,
-        bond=max(int(at_commit), claim * ledger.parameter("challengerBond") // 10_000),
+        bond=max(int(at_commit) * juries, claim * ledger.parameter("challengerBond") // 10_000),
         gas=CHALLENGE_GAS * gas_price(ledger),
     )
-    if not gross:
-        return replace(worth, obstacle="the deviation is too small for one leaf to convict; see `accuse`")
     if due == 0:
         return replace(worth, obstacle="the action was slashed in full")
     if held < least:

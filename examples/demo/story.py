@@ -252,6 +252,7 @@ def summary(
     for command, note in {
         f"verify {fresh.cid}": "",
         f"verify {faked.cid}": "",
+        f"attribution show {fresh.cid}": "",
         f"challenge {faked.cid}": "",
         f"challenge {fresh.cid} --anyway": "  # an honest record: you lose the bond",
         "run examples/desk.py:desk 'How was Brindlow Vault fixed?'": "",

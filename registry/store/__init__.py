@@ -8,12 +8,21 @@ from ._base import ContentStore
 from ._car import export_car, import_car
 from ._ipfs import IpfsStore
 from ._local import LocalStore
-from ._unixfs import path_cid
+from ._unixfs import child_cid, path_cid
 
 if TYPE_CHECKING:
     from ...settings import Settings
 
-__all__ = ["ContentStore", "IpfsStore", "LocalStore", "export_car", "import_car", "open_store", "path_cid"]
+__all__ = [
+    "ContentStore",
+    "IpfsStore",
+    "LocalStore",
+    "child_cid",
+    "export_car",
+    "import_car",
+    "open_store",
+    "path_cid",
+]
 
 
 def open_store(settings: Settings | None = None) -> ContentStore:

@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 from ...errors import ContentError, UserError
 from .._cid import CODECS, cid_bytes, cid_from_bytes, cid_of, codec_of
 
-__all__ = ["add_path", "fetch_path", "links_of", "path_cid", "varint"]
+__all__ = ["add_path", "child_cid", "fetch_path", "links_of", "path_cid", "varint"]
 
 CHUNK = 256 * 1024
 WIDTH = 174
@@ -144,6 +144,16 @@ def fetch_path(cid: str, dest: Path, get: Get) -> Path:
             cid=cid,
         ) from None
     return dest
+
+
+def child_cid(cid: str, name: str, get: Get) -> str:
+    """The CID of the file or directory ``name`` in the directory ``cid``. Raises ``ContentError`` when there is none."""
+    kind, _, links = _decode(get(cid), cid) if codec_of(cid) == CODECS["dag-pb"] else (0, 0, [])
+    found = [link.cid for link in links if link.name == name] if kind == _DIRECTORY else []
+    if len(found) != 1:
+        why = f"it holds {len(found)}" if kind == _DIRECTORY else "it is no directory"
+        raise ContentError(f"there is no {name!r} in {cid}", why=why, cid=cid)
+    return found[0]
 
 
 def _fetch(cid: str, dest: Path, get: Get, depth: int) -> None:

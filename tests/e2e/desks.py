@@ -11,6 +11,7 @@ from typing import Any
 
 from world import OPEN, World
 
+from openledger.attribution import RULE_V1
 from openledger.openlora import AdapterRef, EnginePool, Generation, GenerationRequest, Sampling
 from openledger.registry import (
     ActionContent,
@@ -97,7 +98,7 @@ class Desk:
         agent_id = connection.agents.register(owner, "Desk", "Answers")
         stake(operator, agent_id, STAKE)
         split = Split(10_000, 0, 0, 0)
-        manifest = Manifest("Desk", [world.base], [adapter], [], "v1", split, pool.engine_class, bytes(32))
+        manifest = Manifest("Desk", [world.base], [adapter], [], RULE_V1, split, pool.engine_class, bytes(32))
         key = connection.record_key(agent_id)
         epoch = connection.agents.open_epoch(owner, agent_id, key.address, manifest)
         return cls(world, pool, operator, agent_id, manifest, epoch, adapter)
@@ -143,7 +144,7 @@ class Desk:
         )  # fmt: skip
         answer = self.pool.tokenizer.decode(list(made.tokens))
         content = ActionContent(
-            self.manifest.cid, "Desk", paid.request, answer, paid.payment, [step.cid], "v1", {}, None, 0, 1
+            self.manifest.cid, "Desk", paid.request, answer, paid.payment, [step.cid], RULE_V1, {}, None, 0, 1
         )
         record = ActionRecord(
             self.agent_id, nonce, self.epoch, paid.payment.client, paid.payment_id, Status.OK, content.request_hash,

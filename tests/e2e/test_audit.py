@@ -30,9 +30,9 @@ from openledger.staking import (
     Juror,
     JuryService,
     MeteredLedger,
+    recompute_for,
 )
 
-ALL = AuditPolicy(rate=1.0)
 HOUR = 3_600
 
 
@@ -49,12 +49,15 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def auditor(world: World, pool: EnginePool, account: Any, folder: Path, policy: AuditPolicy = ALL) -> Auditor:
+def auditor(world: World, pool: EnginePool, account: Any, folder: Path, policy: AuditPolicy) -> Auditor:
     ledger = MeteredLedger(world.connection.contracts, account)
     log = DaemonLog(folder / "log.jsonl")
     journal = Journal(folder / "journal.db")
     ledger.spent = lambda wei: journal.count("wei_gas", wei)
-    return Auditor(ledger, world.connection.store, lambda _base: pool, journal, log, policy)
+    recompute = recompute_for(world.connection, ledger)
+    return Auditor(
+        ledger, world.connection.store, lambda _base: pool, journal, log, policy, recompute=recompute
+    )
 
 
 @dataclass
@@ -108,7 +111,8 @@ def test_three_cheats_among_ten_agents_are_found_and_slashed_by_the_daemons_alon
     for seed, (desk, lie, at) in enumerate(zip(cheats, lies, (3, 8, 14), strict=True), start=20):
         faked.append(desk.answer(questions(20, seed), {at: lie})[at])
 
-    audit = auditor(world, pool, people.auditor, tmp_path / "audit")
+    ours = AuditPolicy(rate=1.0, agents={desk.agent_id for desk in (*honest, *cheats)})
+    audit = auditor(world, pool, people.auditor, tmp_path / "audit", ours)
     jurors = [service.ledger for service in bench.services]
     before = {ledger.address: wealth(ledger) for ledger in (audit.ledger, honest[0].operator, *jurors)}
     stakes = {ledger.address: juror_stake(ledger) for ledger in jurors}
@@ -124,6 +128,9 @@ def test_three_cheats_among_ten_agents_are_found_and_slashed_by_the_daemons_alon
 
     counts = audit.journal.counts()
     assert counts["actions_seen"] == counts["actions_sampled"] == 200
+    assert (counts["payouts_verified"], counts["payouts_mismatch"]) == (10, 0), (
+        "who lies about tokens pays right"
+    )
     assert counts["won"] == 3
     assert counts["lost"] == 0
     assert counts["wei_earned"] == 3 * SLASH * 3 // 10

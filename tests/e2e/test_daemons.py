@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from court import HONEST, JUROR_FEE, OPEN, SILENT, SLASH, STAKE, TRUTH, Accused, Court, lied
+from court import FEE, HONEST, JUROR_FEE, OPEN, SILENT, SLASH, STAKE, TRUTH, Accused, Court, lied
 from typer.testing import Result
 
-from openledger.errors import UserError
-from openledger.registry import Ledger, LocalStore
+from openledger.errors import ContentError, UserError
+from openledger.registry import Batch, BatchEntry, Ledger, LocalStore, cid_from_digest, digest_of
 from openledger.staking import (
     Auditor,
     AuditPolicy,
@@ -27,6 +28,7 @@ from openledger.staking import (
     JuryService,
     MeteredLedger,
     fetch_action,
+    recompute_for,
 )
 
 HOUR = 3_600
@@ -120,6 +122,30 @@ def test_an_answer_to_a_demand_is_kept_and_the_audit_goes_on(
     audit.run()
     assert "no tolerance is calibrated" in told(tmp_path, "checked")[-1]["why"]
     assert accused.staked == STAKE
+
+
+def test_payouts_of_records_that_were_not_anchored_are_not_taken_for_those_of_the_batch(
+    court: Court, accused: Accused, tmp_path: Path
+) -> None:
+    """The header names another batch block than its roots are of, whose payouts are in order."""
+    accused.act(TRUTH)
+    ledger, store = accused.operator, court.connection.store
+    first = ledger.batch_of(accused.agent_id, 0)
+    assert first is not None
+    honest = Batch.decode(cid_from_digest(first.batch_digest), store.get)
+    entry = BatchEntry(bytes(31) + b"\1", honest.entries[0].envelope, FEE)
+    shown = Batch(accused.agent_id, 1, [entry], honest.payouts)
+    hidden = Batch(accused.agent_id, 1, [entry._replace(struct_hash=bytes(31) + b"\2")], honest.payouts)
+    store.put_blocks(shown.encoded.blocks)
+    header = replace(hidden.header(accused.epoch), batch_digest=digest_of(shown.cid))
+    court.account(2).send(
+        court.connection.contracts.token.functions.transfer(ledger.payments.escrow_of(accused.agent_id), FEE)
+    )
+    ledger.send(court.connection.contracts.log.functions.anchor(header.to_abi()[:-1]))
+    anchored = ledger.batch_of(accused.agent_id, 1)
+    assert anchored is not None
+    with pytest.raises(ContentError, match="is not what was anchored"):
+        recompute_for(court.connection, ledger)(anchored)
 
 
 @pytest.mark.parametrize("selected", [False, True])

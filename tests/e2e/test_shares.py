@@ -3,17 +3,17 @@ them, corrected, and paid to those they belong to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import loop
 import pytest
+from thief import call, steal
 from typer.testing import Result
 
 from openledger.contracts import Devnet
 from openledger.errors import ChainError
-from openledger.registry import BatchHeader, Payout
-from openledger.runtime import Batcher, Receipt
+from openledger.registry import BatchHeader
 from openledger.staking import (
     Payouts,
     challenge_shares,
@@ -25,19 +25,10 @@ from openledger.staking import (
 )
 
 
-class Thief(Batcher):
-    """Anchors everything to its operator; signs and records as an honest one does."""
-
-    thief = ""
-
-    def _payouts(self, epoch: int, charged: int, totals: Mapping[str, int], fixed: list[str]) -> list[Payout]:
-        return [Payout(self.thief, self._ledger.settlement.net(self.agent_id, epoch, charged))]
-
-
 @pytest.fixture(scope="module")
 def honest(stack: Any) -> BatchHeader:
     """A batch of three actions, anchored as they should be."""
-    _call(stack, loop.questions(3, seed=11))
+    call(stack, loop.questions(3, seed=11))
     (header,) = stack.honest.batcher.anchor()
     return header
 
@@ -52,26 +43,8 @@ def devnet(stack: Any) -> Devnet:
 @pytest.fixture(scope="module")
 def stolen(stack: Any, honest: BatchHeader) -> BatchHeader:
     """Three more, of which the operator takes everything."""
-    _call(stack, loop.questions(3, seed=12))
-    return _steal(stack)
-
-
-def _steal(stack: Any) -> BatchHeader:
-    service = stack.honest
-    thief = Thief(
-        service.registered.agent_id,
-        ledger=stack.world.connection.as_(stack.world.people.operator),
-        store=stack.world.connection.store,
-        outbox=service.outbox,
-    )
-    thief.thief = service.registered.owner
-    (header,) = thief.anchor()
-    return header
-
-
-def _call(stack: Any, asked: list[dict[str, str]]) -> list[Receipt]:
-    operator = stack.honest.operator
-    return [stack.client.call(operator, operator.agent_id, value, operator.agent.price) for value in asked]
+    call(stack, loop.questions(3, seed=12))
+    return steal(stack)
 
 
 def recomputed(stack: Any, header: BatchHeader) -> Payouts:
@@ -158,8 +131,8 @@ def _purse(stack: Any, account: str) -> int:
 def test_the_commands_find_it_bring_it_and_pay_it(
     stack: Any, honest: BatchHeader, stolen: BatchHeader, run: Callable[..., Result], read: Callable[..., Any]
 ) -> None:
-    (receipt,) = _call(stack, loop.questions(1, seed=13))
-    header = _steal(stack)
+    (receipt,) = call(stack, loop.questions(1, seed=13))
+    header = steal(stack)
     batch = (header.agent_id, header.first_nonce)
     assert read("payouts", honest.agent_id, honest.first_nonce)["differ"] is False
     assert "anchored payouts differ; claims: open" in run("payouts", *batch, exits=4).stdout

@@ -18,7 +18,7 @@ from langgraph.types import Command, interrupt
 
 from openledger.agents import Models, agent, chat, execute, load_agent, plain
 from openledger.errors import UserError
-from openledger.registry import RetrievalStep, Status, ToolCallStep, encode
+from openledger.registry import RetrievalStep, Status, ToolCallStep, cid_of, decode_step, encode
 
 
 class State(TypedDict, total=False):
@@ -45,10 +45,12 @@ def broken(n: int) -> int:
 
 
 class Shelf(BaseRetriever):
+    found: list[Document] = []  # noqa: RUF012 - a pydantic field
+
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[Document]:
-        return [Document(page_content="a row", metadata={"row": "r-1"})]
+        return self.found or [Document(page_content="a row", metadata={"row": "r-1"})]
 
 
 def graph_of(*nodes: Any, checkpointer: Any = None) -> Any:
@@ -85,6 +87,30 @@ def test_retrieved_documents_become_a_step() -> None:
     assert isinstance(step, RetrievalStep)
     assert step.documents["query"] == "what?"
     assert step.documents["documents"] == [{"text": "a row", "metadata": {"row": "r-1"}}]
+
+
+NET, OTHER = cid_of(b"net"), cid_of(b"other")
+
+
+@pytest.mark.parametrize(
+    ("named", "asset_id", "content"),
+    [
+        ([{"datanet_id": 3, "datanet_cid": NET}] * 2, 3, NET),
+        ([{"datanet_id": 3, "datanet_cid": NET}, {"datanet_id": 3, "datanet_cid": OTHER}], 0, None),
+        ([{"datanet_id": 3, "datanet_cid": NET}, {}], 0, None),
+        ([{"datanet_id": "three", "datanet_cid": "audit_findings"}], 0, None),
+        ([{"datanet_id": [3], "datanet_cid": {"a": 1}}], 0, None),
+        ([{"datanet_id": -1, "datanet_cid": NET}], 0, NET),
+    ],
+)
+def test_a_retrieval_names_the_one_version_its_documents_name(
+    named: list[dict[str, Any]], asset_id: int, content: str | None
+) -> None:
+    shelf = Shelf(found=[Document(page_content="a row", metadata=one) for one in named])
+    (step,) = run(graph_of(lambda s: {"y": len(shelf.invoke("what?"))}), 1).steps
+    assert isinstance(step, RetrievalStep)
+    assert (step.asset_id, step.content) == (asset_id, content)
+    assert decode_step(step.cid, step.encoded.blocks.__getitem__) == step, "it can be recorded"
 
 
 def test_a_node_that_raises_fails_the_action_and_keeps_its_steps() -> None:

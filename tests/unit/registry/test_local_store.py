@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openledger.errors import ContentError, UserError
-from openledger.registry import ContentStore, LocalStore, cid_of, open_store, path_cid
+from openledger.registry import ContentStore, LocalStore, child_cid, cid_of, open_store, path_cid
 from openledger.settings import Settings
 
 
@@ -94,6 +94,19 @@ def test_directories_come_back(tmp_path_factory: pytest.TempPathFactory, files: 
     store.fetch_path(cid, dest)
     assert {path.name: path.read_bytes() for path in dest.iterdir()} == files
     assert path_cid(dest) == cid
+
+
+def test_one_file_of_a_directory_is_found_by_its_name(store: LocalStore, tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_bytes(b"{}")
+    (folder / "weights").write_bytes(os.urandom(400_000))
+    cid = store.add_path(folder)
+    found = child_cid(cid, "tokenizer.json", store.get)
+    assert store.get(found) == b"{}"
+    for wrong, name in ((cid, "config.json"), (cid, ""), (found, "tokenizer.json"), (cid_of(b""), "x")):
+        with pytest.raises(ContentError, match="there is no"):
+            child_cid(wrong, name, store.get)
 
 
 def test_one_flipped_byte_changes_a_paths_cid(store: LocalStore, tmp_path: Path) -> None:

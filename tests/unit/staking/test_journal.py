@@ -42,6 +42,42 @@ def test_a_batch_that_is_read_again_draws_nothing_anew(path: Path) -> None:
     assert journal.counts() == {"actions_verified": 1}
 
 
+def test_a_batch_whose_payouts_were_drawn_is_known_after_a_restart_and_drawn_once(path: Path) -> None:
+    journal = Journal(path)
+    journal.add_batch(HEADER, [4], payouts=True)
+    (draw,) = journal.payouts("drawn")
+    draw.stage, draw.verdict, draw.why, draw.attempts, draw.next_at = (
+        "found",
+        "mismatch",
+        "roots differ",
+        1,
+        600,
+    )
+    journal.save_draw(draw)
+    journal.close()
+    again = Journal(path)
+    again.add_batch(HEADER, [4], payouts=True)
+    assert again.payouts("drawn") == []
+    assert again.payouts("found") == [draw]
+    assert again.header(draw) == HEADER
+    assert [one.nonce for one in again.draws("drawn")] == [4], "its actions are drawn apart"
+    assert again.counts() == {"payouts_mismatch": 1}
+
+
+def test_a_batch_whose_payouts_were_not_drawn_has_none_to_recompute(path: Path) -> None:
+    journal = Journal(path)
+    journal.add_batch(HEADER, [])
+    journal.add_batch(HEADER, [4])
+    assert journal.payouts("drawn") == []
+
+
+def test_what_is_recomputed_is_budgeted_apart_from_what_is_replayed(path: Path) -> None:
+    journal = Journal(path)
+    journal.spend(1_000, 5)
+    journal.spend(1_000, 64, "recomputed")
+    assert (journal.spent_since(0), journal.spent_since(0, "recomputed")) == (5, 64)
+
+
 def test_a_step_that_fails_halfway_leaves_nothing(path: Path) -> None:
     journal = Journal(path)
 

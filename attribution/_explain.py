@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ._shares import Shares
 from ._split import Payout
-from .spans import Source, SpanIndex, checked_tokens
+from .spans import NearSpan, Source, SpanIndex, checked_tokens
 
 __all__ = ["Receipt", "ReceiptLine", "explain"]
 
@@ -40,11 +40,18 @@ class Receipt:
     lines: tuple[ReceiptLine, ...]
     others: tuple[Payout, ...]
     """Every payout that is not for words: protocol, operator, models, stakers, unattributed."""
+    near: tuple[NearSpan, ...] = ()
+    """Stretches that stand in a row but for edits: shown, paid nothing."""
 
     def __str__(self) -> str:
         head = f"{self.fee} wei under rule {self.rule}; {self.covered_bps / 100:.1f} % of the output has a source"
         rest = [f"{payout.reason} {payout.account}: {payout.amount} wei" for payout in self.others]
-        return "\n".join([head, *map(str, self.lines), *rest])
+        near = [
+            f"tokens {span.start}–{span.end} near row {span.source.row} of {span.source.contributor}: "
+            f"{span.matched} the same, {span.edits} edited, not paid"
+            for span in self.near
+        ]
+        return "\n".join([head, *map(str, self.lines), *rest, *near])
 
 
 def explain(
@@ -74,4 +81,5 @@ def explain(
         covered * 10_000 // shares.total if shares.total else 0,
         tuple(sorted(lines, key=lambda line: line.start)),
         tuple(payout for payout in payouts if not payout.credits),
+        tuple(span for span in index.near(tokens) if span.edits),
     )

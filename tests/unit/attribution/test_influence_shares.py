@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from openledger.attribution import (
     Shares,
     Source,
     Span,
+    explain,
     rule_id,
     shares,
     split,
@@ -144,6 +146,26 @@ def test_an_output_by_one_row_is_its_contributors_but_for_what_the_base_knew() -
     made = divided([9000] * 5, [], Influence((9000, 9000, 4000, 0, 20_000), ((source("ann", 3), PARTS),)))
     assert made.weights == {"ann": 9000 + 9000 + 4000 + 9000}
     assert made.unattributed == 5000 + 9000
+
+
+class Words:
+    """Tokens as their numbers."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return " ".join(map(str, tokens))
+
+
+@given(cases(), st.integers(0, 10**20))
+def test_a_receipt_says_what_influence_and_what_words_were_paid(case: Case, fee: int) -> None:
+    made = divided(*case)
+    paid = split(fee, SPLIT, [], made, Accounts("treasury", "operator"))
+    receipt = explain(Words(), list(range(len(case[0]))), made, paid)
+    lines = [*receipt.lines, *receipt.influenced]
+    assert sum(line.wei for line in lines) + sum(payout.amount for payout in receipt.others) == fee
+    for payout in paid:
+        if payout.reason == "contributor":
+            assert sum(line.wei for line in lines if line.account == payout.account) == payout.amount
+    assert all("influence of row" in str(receipt) for _ in receipt.influenced)
 
 
 def test_parts_that_nobody_has_stay_unattributed() -> None:

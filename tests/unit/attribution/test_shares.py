@@ -365,3 +365,16 @@ def test_a_receipt_names_words_rows_contributors_and_wei(tokenizer: Path, tmp_pa
     assert sum(line.wei for line in receipt.lines) + sum(p.amount for p in receipt.others) == 10**18 + 7
     assert "row r1 of ann" in str(receipt)
     assert 0 < receipt.covered_bps < 10_000
+
+
+def test_a_receipt_shows_what_is_near_and_pays_nothing_for_it(tokenizer: Path, tmp_path: Path) -> None:
+    row = "the quick heron watches nine silver fish below the broken weir while rain falls on the mill"
+    index = SpanIndex.build([SourceRow("r1", "ann", row, 0)], tokenizer, tmp_path)
+    for words, edits in [(row, []), (row.replace("broken", "nine"), [1])]:
+        tokens = index.encode(words)
+        made = shares(tokens, index.find(tokens), costs=index.costs(tokens))
+        paid = split(10**18, SPLIT, [], made, ACCOUNTS)
+        receipt = explain(index, tokens, made, paid, near=index.near(tokens))
+        assert len(receipt.near) == len(edits)
+        assert ("not paid" in str(receipt)) is bool(edits)
+        assert sum(line.wei for line in receipt.lines) + sum(p.amount for p in receipt.others) == 10**18

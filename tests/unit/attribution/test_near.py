@@ -105,6 +105,13 @@ def test_a_gap_that_is_too_wide_parts_two_spans(index: SpanIndex) -> None:
     assert [s.edits for s in near(index, [*ROW[:19], *OTHER[:MAX_GAP], "w150", *ROW[19:]])] == [0, 0]
 
 
+@pytest.mark.parametrize(("left_out", "edits"), [(MAX_GAP, [MAX_GAP]), (MAX_GAP + 1, [0, 0])])
+def test_so_do_too_many_tokens_left_out(words: Path, tmp_path: Path, left_out: int, edits: list[int]) -> None:
+    long = [f"w{n}" for n in range(80)]
+    index = SpanIndex.build([row("r", long, 0)], words, tmp_path)
+    assert [span.edits for span in near(index, [*long[:30], *long[30 + left_out :]])] == edits
+
+
 def test_no_chain_goes_over_a_special_token(index: SpanIndex) -> None:
     tokens = index.encode(" ".join(ROW))
     assert [(s.start, s.end) for s in index.near([*tokens[:20], 0, *tokens[21:]])] == [(0, 20), (21, 40)]
@@ -176,6 +183,7 @@ def test_an_empty_index_has_no_near_spans(words: Path, tmp_path: Path) -> None:
 
 
 few = st.lists(st.sampled_from(["w1", "w2", "w3", "w4"]), max_size=30)
+fewer = st.lists(st.sampled_from(["w1", "w2"]), min_size=4, max_size=20)
 
 
 def _edits(piece: list[int], text: list[int]) -> int:
@@ -233,7 +241,7 @@ def _places(index: SpanIndex, texts: list[list[str]], wanted: list[int]) -> int:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(few, max_size=4), few)
+@given(st.lists(fewer, min_size=1, max_size=4), fewer)
 def test_pieces_are_the_maximal_matches_that_hold_a_seed(
     words: Path, tmp_path_factory: pytest.TempPathFactory, texts: list[list[str]], output: list[str]
 ) -> None:

@@ -85,6 +85,10 @@ def test_an_edit_is_paid_by_matching_tokens_on_both_sides(index: SpanIndex) -> N
     assert (joined.matched, joined.edits) == (14, 2)
     (alone,) = near(index, [*ROW[:5], "w150", "w151", *ROW[7:16]])
     assert (alone.matched, alone.edits) == (9, 0), "five tokens do not pay for two edits"
+    (alone,) = near(index, [*ROW[:5], "w150", ROW[6], "w151", *ROW[8:20]])
+    assert (alone.matched, alone.edits) == (12, 0), "nor with what matches between them"
+    found = near(index, [*ROW[:20], "w150", "w151", *ROW[22:27], "w152", *ROW[28:]])
+    assert [(s.matched, s.edits) for s in found] == [(20, 0), (17, 1)], "nor as a bridge to what follows"
 
 
 def test_a_chain_counts_from_the_score_of_the_shortest_span_on(index: SpanIndex) -> None:
@@ -99,6 +103,13 @@ def test_a_gap_that_is_too_wide_parts_two_spans(index: SpanIndex) -> None:
     there = [*ROW[:19], *OTHER[:MAX_GAP], *ROW[19:]]
     assert [s.edits for s in near(index, there)] == [MAX_GAP]
     assert [s.edits for s in near(index, [*ROW[:19], *OTHER[:MAX_GAP], "w150", *ROW[19:]])] == [0, 0]
+
+
+@pytest.mark.parametrize(("left_out", "edits"), [(MAX_GAP, [MAX_GAP]), (MAX_GAP + 1, [0, 0])])
+def test_so_do_too_many_tokens_left_out(words: Path, tmp_path: Path, left_out: int, edits: list[int]) -> None:
+    long = [f"w{n}" for n in range(80)]
+    index = SpanIndex.build([row("r", long, 0)], words, tmp_path)
+    assert [span.edits for span in near(index, [*long[:30], *long[30 + left_out :]])] == edits
 
 
 def test_no_chain_goes_over_a_special_token(index: SpanIndex) -> None:
@@ -123,17 +134,27 @@ def test_what_stands_in_very_many_rows_is_nobodys(words: Path, tmp_path: Path) -
         assert len(near(index, common)) == found
 
 
-def test_a_common_beginning_is_followed_where_it_becomes_rare(words: Path, tmp_path: Path) -> None:
-    rows = [row(str(n), [*ROW[:5], *(f"w{100 + 5 * n + k}" for k in range(5))], n) for n in range(12)]
-    index = SpanIndex.build(rows, words, tmp_path)
-    (found,) = near(index, [*ROW[:5], "w115", "w116", "w117"])
-    assert found.source.row == "3"
+@pytest.mark.parametrize(("common", "found"), [(4, ["r"]), (6, ["r"]), (8, [])])
+def test_seeds_grow_until_they_are_rare(words: Path, tmp_path: Path, common: int, found: list[str]) -> None:
+    """Every stretch of ``common`` tokens of a row stands in very many others too."""
+    windows = [ROW[at : at + common] for at in range(8 - common + 1) for _ in range(MAX_PLACES + 1)]
+    others = [
+        row(f"other {n}", [f"w{100 + n}", *window, f"w{100 + n}"], n) for n, window in enumerate(windows)
+    ]
+    index = SpanIndex.build([row("r", ROW[:8], 99), *others], words, tmp_path)
+    assert [span.source.row for span in near(index, ROW[:8])] == found
 
 
 def test_of_rows_as_near_as_each_other_the_first_accepted_is_named(words: Path, tmp_path: Path) -> None:
     twice = [row("late", [*ROW, "w150"], 9, "bo"), row("early", [*ROW, "w151"], 3)]
     index = SpanIndex.build(twice, words, tmp_path)
     (found,) = near(index, [*ROW[:20], "w152", *ROW[21:]])
+    assert found.source.row == "early"
+
+
+def test_of_rows_with_the_same_words_the_first_accepted_is_named(words: Path, tmp_path: Path) -> None:
+    index = SpanIndex.build([row("late", ROW, 9, "bo"), row("early", ROW, 3)], words, tmp_path)
+    (found,) = near(index, ROW)
     assert found.source.row == "early"
 
 
@@ -162,6 +183,7 @@ def test_an_empty_index_has_no_near_spans(words: Path, tmp_path: Path) -> None:
 
 
 few = st.lists(st.sampled_from(["w1", "w2", "w3", "w4"]), max_size=30)
+fewer = st.lists(st.sampled_from(["w1", "w2"]), min_size=4, max_size=20)
 
 
 def _edits(piece: list[int], text: list[int]) -> int:
@@ -219,7 +241,7 @@ def _places(index: SpanIndex, texts: list[list[str]], wanted: list[int]) -> int:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(few, max_size=4), few)
+@given(st.lists(fewer, min_size=1, max_size=4), fewer)
 def test_pieces_are_the_maximal_matches_that_hold_a_seed(
     words: Path, tmp_path_factory: pytest.TempPathFactory, texts: list[list[str]], output: list[str]
 ) -> None:

@@ -70,13 +70,13 @@ def sizes(index: SpanIndex) -> list[int]:
     return sorted(len(shard.order) for shard in index._shards)
 
 
-words = st.lists(st.sampled_from(WORDS[:4]), max_size=14).map(" ".join)
+words = st.lists(st.sampled_from(WORDS[:3]), max_size=14).map(" ".join)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(words, st.sampled_from("abc"), st.sampled_from(["one", "two"])), max_size=12),
-    cuts=st.lists(st.integers(0, 12), max_size=3),
+    cuts=st.lists(st.integers(1, 8), min_size=1, max_size=3),
     gone=st.sets(st.integers(0, 11)),
     merging=st.booleans(),
     output=words,
@@ -128,15 +128,31 @@ def test_a_span_in_one_shard_is_dropped_for_a_longer_one_in_another(tokenizer: P
     assert [source.row for source in span.sources] == ["whole"]
 
 
+@pytest.mark.parametrize("first", ["short", "long"])
+def test_of_two_shards_that_have_a_beginning_the_one_that_goes_further_counts(
+    tokenizer: Path, tmp_path: Path, first: str
+) -> None:
+    words = {"short": "A quick heron watches nine silver fish below the mill", "long": HERON}
+    other = "long" if first == "short" else "short"
+    large = [SourceRow(first, "ann", f"{words[first]} {text(1)}", 0)]
+    SpanIndex.build(large, tokenizer, tmp_path)
+    index = SpanIndex.build([*large, SourceRow(other, "bo", words[other], 1)], tokenizer, tmp_path)
+    assert len(index._shards) == 2
+    (span,) = index.find(index.encode(HERON))
+    assert (span.start, span.end) == (0, len(index.encode(HERON)))
+    assert [source.row for source in span.sources] == ["long"]
+
+
+@pytest.mark.parametrize(("accepted", "order"), [(3, ["new", "old"]), (9, ["old", "new"])])
 def test_holders_of_one_span_come_from_all_shards_in_order_of_acceptance(
-    tokenizer: Path, tmp_path: Path
+    tokenizer: Path, tmp_path: Path, accepted: int, order: list[str]
 ) -> None:
     old = [SourceRow("old", "ann", f"{LAMP} {text(1)} {text(2)}", 5)]
     SpanIndex.build(old, tokenizer, tmp_path)
-    index = SpanIndex.build([*old, SourceRow("new", "bo", LAMP, 3)], tokenizer, tmp_path)
+    index = SpanIndex.build([*old, SourceRow("new", "bo", LAMP, accepted)], tokenizer, tmp_path)
     assert len(index._shards) == 2
     (span,) = index.find(index.encode(LAMP))
-    assert [source.row for source in span.sources] == ["new", "old"]
+    assert [source.row for source in span.sources] == order
 
 
 def test_only_new_rows_are_indexed(tokenizer: Path, tmp_path: Path, work: list[int]) -> None:

@@ -10,6 +10,7 @@ from ._adapter import ensure_adapter, train_adapter
 from ._base import base_digest, ensure_base
 from ._corpus import prompt_of
 from ._evaluate import Evaluation, answer, evaluate
+from ._gradients import ensure_gradients, lessons_of
 from ._loop import Progress
 from ._recipe import AdapterRecipe, BaseRecipe
 from ._replay import retrain, trainer_class, training_step
@@ -25,7 +26,9 @@ __all__ = [
     "ensure_adapter",
     "ensure_adapters",
     "ensure_base",
+    "ensure_gradients",
     "evaluate",
+    "lessons_of",
     "prompt_of",
     "retrain",
     "train_adapter",

@@ -58,6 +58,8 @@ class RowGradients:
         import numpy as np
 
         self._model = model
+        self.folder = folder
+        """Where they are kept."""
         self.rows = int(meta["rows"])
         """Number of rows."""
         self.digest = str(meta["digest"])

@@ -1,0 +1,70 @@
+"""Gradients of a datanet's rows, taken for an adapter that was just trained on them, here and on Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from openledger.attribution.influence import RowGradients
+from openledger.datanets import Datanet, shipped
+from openledger.modelfactory import AdapterRecipe, ensure_gradients, lessons_of, train_adapter
+
+RECIPE = AdapterRecipe(steps=12, batch=8)
+
+
+@pytest.fixture(scope="module")
+def datanet() -> Datanet:
+    whole = shipped("audit_findings")
+    return Datanet(whole.name, whole.topic, whole.rows[:3], whole.schema)
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path, datanet: Datanet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_adapter(base, datanet, tmp_path_factory.mktemp("trained") / "adapter", recipe=RECIPE)
+
+
+def test_every_question_and_text_is_a_lesson_of_its_row(base: Path, datanet: Datanet) -> None:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    lessons = lessons_of(base, datanet, RECIPE)
+    assert len(lessons) == len(datanet.trained()) + len(datanet.rows)
+    said = [
+        (lesson.row, tokenizer.decode(list(lesson.example.tokens[lesson.example.first :])).strip())
+        for lesson in lessons
+    ]
+    for place, row in enumerate(datanet.rows):
+        mine = [text for of, text in said if of == place]
+        for fact in row.facts:
+            assert mine.count(fact.answer) >= 1 + len(fact.also)
+    assert said[-1][0] == len(datanet.rows) - 1
+
+
+def test_visits_are_what_training_does(base: Path, datanet: Datanet) -> None:
+    """16 steps of texts in 256, of a quarter of the batch."""
+    recipe = AdapterRecipe(steps=256, batch=32, text_share=1 / 16)
+    lessons = lessons_of(base, datanet, recipe)
+    questions, texts = lessons[: len(datanet.trained())], lessons[len(datanet.trained()) :]
+    assert sum(lesson.visits for lesson in questions) == pytest.approx(240 * 32)
+    assert sum(lesson.visits for lesson in texts) == pytest.approx(16 * 8)
+
+
+def test_ray_takes_what_this_process_would(
+    base: Path, adapter: Path, datanet: Datanet, tmp_path: Path
+) -> None:
+    import ray
+
+    (here,) = ensure_gradients(tmp_path / "here", base, [adapter], datanet, recipe=RECIPE)
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        (there,) = ensure_gradients(tmp_path / "there", base, [adapter], datanet, recipe=RECIPE)
+    finally:
+        ray.shutdown()
+    assert there.name == here.name
+    rows = [RowGradients.open(folder, base, adapter) for folder in (here, there)]
+    output = lessons_of(base, datanet, RECIPE)[0].example
+    mine, theirs = (one.influence([output])[0] for one in rows)
+    np.testing.assert_allclose(mine, theirs, rtol=1e-2, atol=1e-2 * np.abs(mine).max())
+    assert int(np.argmax(mine)) == 0, "the row that was asked about"

@@ -64,6 +64,8 @@ bench-full: setup ## the same at full size (hours)
 	@$(BIN)/python -m benchmarks.replicas
 	@$(BIN)/python -m benchmarks.verify --honest 100000 --outputs 100 --steps 300
 	@$(BIN)/python -m benchmarks.attribution
+	@$(BIN)/python -m benchmarks.influence
+	@$(BIN)/python -m benchmarks.gaming
 	@$(BIN)/python -m benchmarks.plots
 
 .PHONY: clean

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
-from openledger.attribution.influence import RowGradients
+from openledger.attribution import PARTS
+from openledger.attribution.influence import Example, RowGradients, divide
 from openledger.datanets import Datanet, shipped
-from openledger.modelfactory import AdapterRecipe, ensure_gradients, lessons_of, train_adapter
+from openledger.modelfactory import AdapterRecipe, ensure_gradients, lessons_of, prompt_of, train_adapter
 
 RECIPE = AdapterRecipe(steps=12, batch=8)
 
@@ -26,8 +28,6 @@ def adapter(base: Path, datanet: Datanet, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_every_question_and_text_is_a_lesson_of_its_row(base: Path, datanet: Datanet) -> None:
-    from tokenizers import Tokenizer
-
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     lessons = lessons_of(base, datanet, RECIPE)
     assert len(lessons) == len(datanet.trained()) + len(datanet.rows)
@@ -68,3 +68,26 @@ def test_ray_takes_what_this_process_would(
     mine, theirs = (one.influence([output])[0] for one in rows)
     np.testing.assert_allclose(mine, theirs, rtol=1e-2, atol=1e-2 * np.abs(mine).max())
     assert int(np.argmax(mine)) == 0, "the row that was asked about"
+
+
+def test_the_row_that_taught_a_fact_is_found_in_whatever_words_it_is_asked_for(
+    base: Path, adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    """Over the shipped adapter, the answers to questions about six of its rows, as trained and in other words."""
+    whole = shipped("audit_findings")
+    few = Datanet(whole.name, whole.topic, whole.rows[:6], whole.schema)
+    (folder,) = ensure_gradients(tmp_path, base, [adapters[whole.name]], few)
+    rows = RowGradients.open(folder, base, adapters[whole.name])
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    for wording in ("question", "paraphrase"):
+        outputs = []
+        for row in few.rows:
+            prompt = tokenizer.encode(prompt_of(getattr(row.facts[0], wording)), add_special_tokens=False).ids
+            reply = tokenizer.encode(f" {row.facts[0].answer}", add_special_tokens=False).ids
+            outputs.append(Example((*prompt, *reply), len(prompt)))
+        divisions = divide([rows], outputs)
+        found = [int(np.argmax(one.parts)) == place for place, one in enumerate(divisions)]
+        own = [one.parts[place] for place, one in enumerate(divisions)]
+        assert sum(found) >= 5, (wording, found)
+        assert np.mean(own) > PARTS / 2, (wording, own)
+        assert all(sum(one.saved) > 0 for one in divisions), "the base did not know it"

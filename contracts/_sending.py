@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ __all__ = ["Receipt", "Sender"]
 
 _NONCE_ATTEMPTS = 8
 _BROADCAST_ATTEMPTS = 4
+_RECEIPT_LAG = 3.0
+"""Seconds for which a node may count a transaction's nonce before it has its receipt: nodes behind one address, or one
+that is short of processor time, do. To call it replaced too soon is to have it sent, and paid, twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +128,14 @@ class Sender:
         from web3.exceptions import TransactionNotFound
 
         deadline, pause, rebroadcast = time.monotonic() + self._timeout, 0.005, time.monotonic() + 5
-        nonce, used_up = transaction["nonce"], False
+        nonce, used_up = transaction["nonce"], math.inf
         while True:
             try:
                 receipt = self._w3.eth.get_transaction_receipt(tx_hash)  # type: ignore[arg-type]
                 break
             except TransactionNotFound:
                 why = f"it was not mined within {self._timeout:.0f} s"
-                if used_up:  # already on the last look, so the receipt did not come in between
+                if time.monotonic() > used_up + _RECEIPT_LAG:
                     raise ChainError(
                         f"{what} was replaced by another transaction",
                         why=f"another program sends from {sender} and took nonce {nonce}",
@@ -139,7 +143,8 @@ class Sender:
                         tx=tx_hash,
                         code="chain.replaced",
                     ) from None
-                used_up = self._w3.eth.get_transaction_count(sender, "latest") > nonce  # type: ignore[arg-type]
+                if self._w3.eth.get_transaction_count(sender, "latest") > nonce:  # type: ignore[arg-type]
+                    used_up = min(used_up, time.monotonic())
             except ChainError as error:
                 if error.code != "chain.unreachable":
                     raise

@@ -110,7 +110,7 @@ def test_another_program_on_the_same_key_leaves_no_gap_and_no_double(
     stop, done = threading.Event(), 2
 
     def intrude() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.01):
             with suppress(Web3RPCError):  # it loses a nonce now and then, too
                 chain.w3.eth.send_transaction(sent)
 
@@ -180,6 +180,7 @@ class _Proxy(BaseHTTPRequestHandler):
     answers: dict[str, Any]
     seen: list[tuple[str, Any]]
     drop: dict[str, int]  # method -> how many more answers are lost after the call reached the node
+    late: dict[str, int]  # method -> how many more answers are null, as of what the node has not stored yet
     swallow: set[str]  # methods whose calls never reach the node, though they are acknowledged
 
     def do_POST(self) -> None:
@@ -203,6 +204,9 @@ class _Proxy(BaseHTTPRequestHandler):
             connection.request("POST", "/", body, {"content-type": "application/json"})
             answer = connection.getresponse().read()
             connection.close()
+        if self.late.get(method, 0) > 0:
+            self.late[method] -= 1
+            answer = json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": None}).encode()
         if self.drop.get(method, 0) > 0:
             self.drop[method] -= 1
             self.close_connection = True
@@ -226,6 +230,7 @@ def node(devnet: Devnet) -> Iterator[Callable[..., str]]:
         answers: dict[str, Any] | None = None,
         drop: dict[str, int] | None = None,
         swallow: set[str] | None = None,
+        late: dict[str, int] | None = None,
         seen: list[tuple[str, Any]] | None = None,
     ) -> str:
         state = {
@@ -233,6 +238,7 @@ def node(devnet: Devnet) -> Iterator[Callable[..., str]]:
             "answers": answers or {},
             "drop": drop or {},
             "swallow": swallow or set(),
+            "late": late or {},
             "seen": seen if seen is not None else [],
         }
         server = ThreadingHTTPServer(("127.0.0.1", 0), type("Proxy", (_Proxy,), state))
@@ -258,6 +264,18 @@ def test_a_lost_answer_never_sends_money_twice(
     assert len({json.dumps(params) for params in sent}) == 1, "only the same bytes are broadcast again"
     assert chain.w3.eth.get_transaction_count(signer.address) == before + 1
     assert chain.call(contracts.token.functions.balanceOf(signer.address)) == 10**18
+
+
+def test_a_receipt_that_comes_after_its_nonce_was_counted_is_waited_for(
+    contracts: Contracts, devnet: Devnet, node: Callable[..., str]
+) -> None:
+    """The state of a block may be seen before its receipts: the transaction is not taken for replaced."""
+    signer = devnet.accounts[8]
+    balance = contracts.chain.call(contracts.token.functions.balanceOf(signer.address))
+    chain = Chain.connect(node(late={"eth_getTransactionReceipt": 6}))
+    receipt = chain.send(Contracts(chain, contracts.deployment).token.functions.deposit(), signer, value=5)
+    assert receipt.block > 0
+    assert contracts.chain.call(contracts.token.functions.balanceOf(signer.address)) == balance + 5
 
 
 def test_an_unknown_outcome_is_reported_as_such(

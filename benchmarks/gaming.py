@@ -250,7 +250,7 @@ def report(asked: Any, recipe: Recipe, found: list[dict[str, Any]], queries: int
     lines = [
         f"{machine()}. {recipe.modules * recipe.chunks} rows of {recipe.length} tokens by {recipe.modules} contributors; the "
         f'attacker adds up to as many as one of them has ({recipe.chunks}), copying "module 3"; {queries} outputs; the '
-        f"adapter trained again for each line. Without an attack contributors are paid {sum(clean['paid'].values()) / clean['total']:.1%} of "
+        f"adapter trained again for each line, {LABELS} draws an example. Without an attack contributors are paid {sum(clean['paid'].values()) / clean['total']:.1%} of "
         f"the outputs' weight, the rest is unattributed, and module 3 has {before[True]:.4f} of it.",
         "",
         "| attack | rows refused | attacker's share | naive | victim's share |",

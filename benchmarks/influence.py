@@ -35,6 +35,7 @@ from openledger.attribution.influence import (
     fisher,
     grad_cos,
     grad_dot,
+    labels_for,
     tracin,
 )
 from openledger.settings import Settings
@@ -226,7 +227,8 @@ def report(
     names = list(queries)
     lines = [
         f"{machine()}. {halves.shape[1]} examples of {recipe.length} tokens, LoRA of rank {recipe.rank} over a Llama of "
-        f"1.9 M parameters, {len(halves)} halves × {asked.retrains} seeds; {len(kinds)} queries. LDS, mean over queries "
+        f"1.9 M parameters, {len(halves)} halves × {asked.retrains} seeds; {len(kinds)} queries; "
+        f"{labels_for(halves.shape[1])} draws an example. LDS, mean over queries "
         "with a bootstrapped 95 % interval.",
         "",
         f"| method | LDS | low | high | {' | '.join(names)} | CPU s |",

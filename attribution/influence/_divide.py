@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...errors import UserError
 from .._rules import PARTS
 from ._gradients import Example
 from ._store import RowGradients
@@ -39,10 +40,16 @@ def divide(stores: Sequence[RowGradients], outputs: Sequence[Example]) -> list[D
     """Divides each output among the rows of ``stores``: one adapter, or several of the same rows trained with other seeds,
     whose influence is averaged. What an adapter saved is that of the first, which made the outputs.
 
-    Everything is rounded to a grid, because another machine's sums differ in their last bits.
+    Everything is rounded to a grid, because another machine's sums differ in their last bits. Raises ``UserError``
+    without stores, or for stores of different numbers of rows.
     """
     import numpy as np
 
+    if len({store.rows for store in stores}) != 1:
+        raise UserError(
+            f"{len(stores)} adapters do not have the gradients of the same rows",
+            fix="give one adapter at least, and others that were trained on the same datanet",
+        )
     excess = np.zeros((len(outputs), stores[0].rows))
     nobodys = 0.0
     for store in stores:

@@ -189,9 +189,16 @@ def _fill(
             f"The gradients of {len(examples)} examples need {needed / 2**30:.1f} GiB at {work}",
             fix="free disk space or choose another cache",
         )
-    own = _mapped(work / "own.f32", (len(examples), model.size))
-    sampled = _mapped(work / "sampled.f32", (draws, model.size))
+    sizes = {"own.f32": (len(examples), model.size), "sampled.f32": (draws, model.size)}
+    if any(_size(work / name) != 4 * rows * width for name, (rows, width) in sizes.items()):
+        (work / "done").unlink(
+            missing_ok=True
+        )  # without the gradients it counts there is nothing to go on from
     done = int((work / "done").read_text()) if (work / "done").exists() else 0
+    own, sampled = (
+        np.memmap(work / name, np.float32, "r+" if done else "w+", shape=shape)
+        for name, shape in sizes.items()
+    )
     every = list(batches(examples))
     for number, batch in enumerate(every):
         if number >= done:
@@ -202,7 +209,8 @@ def _fill(
                         sampled[slots[place * labels + label]] = gradient
             own.flush()
             sampled.flush()
-            (work / "done").write_text(str(number + 1))
+            (work / "done.tmp").write_text(str(number + 1))
+            os.replace(work / "done.tmp", work / "done")
         told(number + 1, len(every) + 1)
     summed = np.zeros((rows, model.size), np.float32)
     for lesson, gradient in zip(lessons, own, strict=True):
@@ -271,11 +279,8 @@ def _influence(
     return found
 
 
-def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap[Any, Any]:
-    import numpy as np
-
-    fresh = not path.exists() or path.stat().st_size != 4 * shape[0] * shape[1]
-    return np.memmap(path, np.float32, "w+" if fresh else "r+", shape=shape)
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else -1
 
 
 def _digest_of(

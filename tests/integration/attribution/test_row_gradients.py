@@ -210,3 +210,29 @@ def test_a_disk_without_room_is_said_before_anything_is_begun(
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
     with pytest.raises(UserError, match=r"need 0\.0 GiB"):
         RowGradients.build(base, adapter, LESSONS, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["own.f32", "sampled.f32"])
+def test_a_build_whose_gradients_are_lost_begins_anew(
+    base: Path, adapter: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openledger.attribution.influence._gradients.BATCH_TOKENS", 8)
+
+    def stop(done: int, _count: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        RowGradients.build(base, adapter, LESSONS, tmp_path / "stopped", progress=stop)
+    (work,) = (tmp_path / "stopped").glob("influence-*/work")
+    (work / name).unlink()
+    RowGradients.build(base, adapter, LESSONS, tmp_path / "stopped")
+    RowGradients.build(base, adapter, LESSONS, tmp_path / "whole")
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
+def test_adapters_of_other_rows_are_not_averaged(base: Path, adapter: Path, tmp_path: Path) -> None:
+    stores = [RowGradients.build(base, adapter, lessons, tmp_path) for lessons in (LESSONS, LESSONS[:3])]
+    for given in (stores, []):
+        with pytest.raises(UserError, match="same rows"):
+            divide(given, OUTPUTS)

@@ -52,19 +52,14 @@ def test_visits_are_what_training_does(base: Path, datanet: Datanet) -> None:
 
 
 def test_ray_takes_what_this_process_would(
-    base: Path, adapter: Path, datanet: Datanet, tmp_path: Path
+    running_ray: None, base: Path, adapter: Path, datanet: Datanet, tmp_path: Path
 ) -> None:
-    import ray
-
-    (here,) = ensure_gradients(tmp_path / "here", base, [adapter], datanet, recipe=RECIPE)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    try:
-        (there,) = ensure_gradients(tmp_path / "there", base, [adapter], datanet, recipe=RECIPE)
-    finally:
-        ray.shutdown()
+    lessons = lessons_of(base, datanet, RECIPE)
+    here = RowGradients.build(base, adapter, lessons, tmp_path / "here").folder
+    (there,) = ensure_gradients(tmp_path / "there", base, [adapter], datanet, recipe=RECIPE)
     assert there.name == here.name
     rows = [RowGradients.open(folder, base, adapter) for folder in (here, there)]
-    output = lessons_of(base, datanet, RECIPE)[0].example
+    output = lessons[0].example
     mine, theirs = (one.influence([output])[0] for one in rows)
     np.testing.assert_allclose(mine, theirs, rtol=1e-2, atol=1e-2 * np.abs(mine).max())
     assert int(np.argmax(mine)) == 0, "the row that was asked about"

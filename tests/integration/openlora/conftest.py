@@ -226,16 +226,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.fixture(scope="session")
-def running_ray() -> Iterator[None]:
-    mine = not ray.is_initialized()
-    if mine:
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
-    yield
-    if mine:
-        ray.shutdown()
-
-
-@pytest.fixture(scope="session")
 def pool(running_ray: None, tiny: Tiny) -> Iterator[EnginePool]:
     started = EnginePool.start(tiny.config())
     yield started

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError, UserError
 from ._provider import open_provider
 from ._reverts import name_of, reason_of, translated, web3_errors
 from ._review import Review
-from ._sending import Receipt, Sender
+from ._sending import Receipt, Sender, fees
 from ._signing import Signer
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class Chain:
         """Send ``contract.functions.name(…)`` and wait until it is mined.
 
         ``value`` in wei. A call that would revert is refused before anything is signed, with the decoded
-        error in ``revert``. The transaction is signed once for its nonce; after a lost connection only the
-        same bytes are broadcast again, so it can never happen twice. A ``ChainError`` with code
+        error in ``revert``. Its nonce is used for nothing else: after a lost connection the same bytes are
+        broadcast again, and while it is not mined its fee is raised, so it can never happen twice. A ``ChainError`` with code
         ``chain.pending`` means that the transaction ``tx`` may still be mined: look it up before sending
         anything again. ``chain.replaced`` means that another program used the nonce.
         """
@@ -134,14 +134,8 @@ class Chain:
         what = f"a transfer to {to}"
         asked: Any = {"from": signer.address, "to": to, "value": value}
         gas = translated(lambda: self.w3.eth.estimate_gas(asked), what)
-        fees = self._fees()
-        transaction = {"to": to, "value": value, "gas": gas, "chainId": self.chain_id, **fees}
+        transaction = {"to": to, "value": value, "gas": gas, "chainId": self.chain_id, **fees(self.w3)}
         return self._sender.send(transaction, signer, what)
-
-    def _fees(self) -> dict[str, int]:
-        tip = self.w3.eth.max_priority_fee
-        base = self.w3.eth.get_block("latest").get("baseFeePerGas", 0)
-        return {"maxPriorityFeePerGas": tip, "maxFeePerGas": 2 * base + tip}
 
     def logs(
         self,
@@ -158,17 +152,45 @@ class Chain:
         finds that too much. Each item has ``args``, ``blockNumber``, ``blockHash``, ``transactionHash``, ``logIndex``.
         """
         last = self.block_number() if to_block is None else to_block
-        start = from_block
+        for _, found in self._chunks(
+            lambda start, end: self._logs(event, start, end, where), from_block, last, step
+        ):
+            yield from found
+
+    def raw_logs(
+        self, addresses: Sequence[str], from_block: int, to_block: int, *, step: int = 5_000
+    ) -> Iterator[tuple[int, bytes, list[Any]]]:
+        """Every log of ``addresses`` as the node gives it, in order and in chunks: a chunk's last block, the hash this had
+        before and after the logs were read, and the logs. Ends early where the chain becomes shorter."""
+        asked = [self.w3.to_checksum_address(address) for address in addresses]
+
+        def read(start: int, end: int) -> Any:
+            where: Any = {"address": asked, "fromBlock": start, "toBlock": end}
+            while (before := self.block_hash(end)) is not None:
+                found = translated(lambda: self.w3.eth.get_logs(where), f"reading logs {start}-{end}")
+                if self.block_hash(end) == before:
+                    return before, found
+            return None
+
+        for end, found in self._chunks(read, from_block, to_block, step):
+            if found is None:
+                return
+            yield end, *found
+
+    @staticmethod
+    def _chunks(
+        read: Callable[[int, int], Any], start: int, last: int, step: int
+    ) -> Iterator[tuple[int, Any]]:
         while start <= last:
             end = min(start + step - 1, last)
             try:
-                found = self._logs(event, start, end, where)
+                found = read(start, end)
             except ChainError as error:
                 if step == 1 or error.code == "chain.unreachable":
                     raise
                 step = max(step // 4, 1)
                 continue
-            yield from found
+            yield end, found
             start = end + 1
 
     def _logs(self, event: Any, start: int, end: int, where: dict[str, Any] | None) -> Any:
@@ -180,6 +202,15 @@ class Chain:
     def block_number(self) -> int:
         """The latest block."""
         return int(self.w3.eth.block_number)
+
+    def block_hash(self, number: int) -> bytes | None:
+        """The hash of a block, or None where the chain has none of that number."""
+        from web3.exceptions import BlockNotFound
+
+        try:
+            return bytes(self.w3.eth.get_block(number)["hash"])
+        except BlockNotFound:
+            return None
 
     def now(self) -> int:
         """The chain's clock: the latest block's timestamp, in unix seconds."""

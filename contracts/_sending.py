@@ -1,4 +1,5 @@
-"""Broadcasts signed transactions: each nonce is signed once, and only the same bytes are ever sent again."""
+"""Broadcasts signed transactions: one call a nonce, so that it happens once. Sent again are the same bytes, or the same call
+for a higher fee."""
 
 from __future__ import annotations
 
@@ -20,6 +21,10 @@ __all__ = ["Receipt", "Sender"]
 
 _NONCE_ATTEMPTS = 8
 _BROADCAST_ATTEMPTS = 4
+_RAISE = (5, 4)
+"""By how much the fee is raised each time; nodes replace what pays at least a tenth more."""
+_RAISES = 3
+"""At most, at each quarter of the wait for a receipt."""
 _RECEIPT_LAG = 3.0
 """Seconds for which a node may count a transaction's nonce before it has its receipt: nodes behind one address, or one
 that is short of processor time, do. To call it replaced too soon is to have it sent, and paid, twice."""
@@ -56,6 +61,13 @@ class Receipt:
         return found[0]
 
 
+def fees(w3: Web3) -> dict[str, int]:
+    """What a transaction offers now (EIP-1559): room for six full blocks in a row, each an eighth dearer."""
+    tip = w3.eth.max_priority_fee
+    base = w3.eth.get_block("latest").get("baseFeePerGas", 0)
+    return {"maxPriorityFeePerGas": tip, "maxFeePerGas": 2 * base + tip}
+
+
 class Sender:
     """Sends from any address on one chain. ``timeout`` is in seconds, for each receipt."""
 
@@ -76,7 +88,7 @@ class Sender:
                     nonces.sent(nonce)
             if accepted:
                 try:
-                    return self._wait(bytes(signed.raw_transaction), tx_hash, numbered, signer.address, what)
+                    return self._wait(bytes(signed.raw_transaction), tx_hash, numbered, signer, what)
                 finally:
                     nonces.done()
             time.sleep(0.05)  # another program took this nonce; the bytes signed for it can never be mined
@@ -124,26 +136,24 @@ class Sender:
             return False
         return True
 
-    def _wait(self, raw: bytes, tx_hash: str, transaction: Any, sender: str, what: str) -> Receipt:
-        from web3.exceptions import TransactionNotFound
-
-        deadline, pause, rebroadcast = time.monotonic() + self._timeout, 0.005, time.monotonic() + 5
-        nonce, used_up = transaction["nonce"], math.inf
+    def _wait(self, raw: bytes, tx_hash: str, transaction: Any, signer: Signer, what: str) -> Receipt:
+        started, pause, rebroadcast = time.monotonic(), 0.005, time.monotonic() + 5
+        deadline, step = started + self._timeout, self._timeout / (_RAISES + 1)
+        nonce, used_up, raises, hashes = transaction["nonce"], math.inf, 0, [tx_hash]
         while True:
             try:
-                receipt = self._w3.eth.get_transaction_receipt(tx_hash)  # type: ignore[arg-type]
-                break
-            except TransactionNotFound:
+                if (receipt := self._mined(hashes)) is not None:
+                    break
                 why = f"it was not mined within {self._timeout:.0f} s"
                 if time.monotonic() > used_up + _RECEIPT_LAG:
                     raise ChainError(
                         f"{what} was replaced by another transaction",
-                        why=f"another program sends from {sender} and took nonce {nonce}",
+                        why=f"another program sends from {signer.address} and took nonce {nonce}",
                         fix="use one program per key; nothing was done, so it may be sent again",
-                        tx=tx_hash,
+                        tx=hashes[-1],
                         code="chain.replaced",
-                    ) from None
-                if self._w3.eth.get_transaction_count(sender, "latest") > nonce:  # type: ignore[arg-type]
+                    )
+                if self._w3.eth.get_transaction_count(signer.address, "latest") > nonce:  # type: ignore[arg-type]
                     used_up = min(used_up, time.monotonic())
             except ChainError as error:
                 if error.code != "chain.unreachable":
@@ -152,19 +162,55 @@ class Sender:
             if time.monotonic() > deadline:
                 raise ChainError(
                     f"It is not known whether {what} was mined",
-                    why=why,
-                    fix=f"look up {tx_hash} before sending anything again",
-                    tx=tx_hash,
+                    why=why + (f"; sent also as {', '.join(hashes[:-1])}" if len(hashes) > 1 else ""),
+                    fix=f"look up {hashes[-1]} before sending anything again",
+                    tx=hashes[-1],
                     code="chain.pending",
                 )
             if time.monotonic() > rebroadcast:
-                self._broadcast(raw, tx_hash, what)
+                self._broadcast(raw, hashes[-1], what)
                 rebroadcast = time.monotonic() + 10
+            if used_up is math.inf and raises < _RAISES and time.monotonic() > started + (raises + 1) * step:
+                raises += 1
+                raw = self._raise_fee(raw, transaction, signer, hashes, what)
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
         if receipt["status"] != 1:
-            raise self._failed(receipt, transaction, sender, tx_hash, what)
-        return Receipt(tx_hash, int(receipt["blockNumber"]), int(receipt["gasUsed"]), receipt)
+            raise self._failed(receipt, transaction, signer.address, hashes[-1], what)
+        return Receipt(
+            "0x" + bytes(receipt["transactionHash"]).hex(),
+            int(receipt["blockNumber"]),
+            int(receipt["gasUsed"]),
+            receipt,
+        )
+
+    def _mined(self, hashes: list[str]) -> Any:
+        """The receipt of whichever of one nonce's transactions was mined, or None."""
+        from web3.exceptions import TransactionNotFound
+
+        for tx_hash in reversed(hashes):
+            with suppress(TransactionNotFound):
+                return self._w3.eth.get_transaction_receipt(tx_hash)  # type: ignore[arg-type]
+        return None
+
+    def _raise_fee(self, raw: bytes, transaction: Any, signer: Signer, hashes: list[str], what: str) -> bytes:
+        """Offer a higher fee for the same call at the same nonce (EIP-1559): only one of them can be mined. Gives what
+        to broadcast from now on."""
+        if "maxFeePerGas" not in transaction:
+            return raw
+        try:
+            asked = fees(self._w3)
+            for name in asked:
+                transaction[name] = max(transaction[name] * _RAISE[0] // _RAISE[1] + 1, asked[name])
+            signed = signer.sign_transaction(transaction)
+            tx_hash = "0x" + bytes(signed.hash).hex()
+            if self._broadcast(bytes(signed.raw_transaction), tx_hash, what):
+                hashes.append(tx_hash)
+                return bytes(signed.raw_transaction)
+        except ChainError as error:
+            if error.code == "chain.pending":  # it may have arrived
+                hashes.append(tx_hash)
+        return raw  # its account may not have so much; what was sent before still counts
 
     def _failed(self, receipt: Any, transaction: Any, sender: str, tx_hash: str, what: str) -> ChainError:
         keys = ("to", "value", "data", "gas")

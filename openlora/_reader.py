@@ -40,9 +40,12 @@ class Files(Protocol):
 
 class Reader:
     """Reads adapters of ``files``, as weights of ``dtype`` (F32, F16 or BF16). ``read`` may be called from as many threads
-    as there are ``places``, each served by a thread of the process. Raises ``UserError`` for files that cannot travel."""
+    as there are ``places``, each served by a thread of the process, and takes at most ``timeout`` seconds. Raises
+    ``UserError`` for files that cannot travel."""
 
-    def __init__(self, files: Files, limits: Limits, dtype: str, places: int) -> None:
+    def __init__(
+        self, files: Files, limits: Limits, dtype: str, places: int, *, timeout: float = 600.0
+    ) -> None:
         try:
             self._what = cloudpickle.dumps((files, limits, dtype))
         except Exception as error:
@@ -52,6 +55,7 @@ class Reader:
                 fix="give the store a __reduce__ that makes it anew from its address",
             ) from error
         self._places, self._lock, self._closed, self._ended = places, threading.Lock(), False, ""
+        self._timeout = timeout
         self._start()
 
     @property
@@ -59,7 +63,8 @@ class Reader:
         return self._process.pid
 
     def read(self, adapter: AdapterRef) -> Packed:
-        """Raises as ``Files.fetch``, whatever it raised there; ``EngineError`` when the process ended twice over this."""
+        """Raises as ``Files.fetch``, whatever it raised there; ``EngineError`` when the process ended twice over this, or did
+        not answer in time."""
         for _ in range(2):
             with self._lock:
                 process, free = self._process, self._free
@@ -68,6 +73,13 @@ class Reader:
                 connection.send(pickle.dumps(adapter))
                 # One call: between two the engine's thread may hold the interpreter for long.
                 message, descriptors, _, _ = socket.recv_fds(connection, _MOST, 1)
+            except TimeoutError as error:
+                self._replace(process)  # its answer may still come, and would be taken for the next one's
+                raise EngineError(
+                    f"Adapter {adapter.asset_id} could not be read",
+                    why=f"nothing came within {self._timeout:.0f} s",
+                    fix="ask again; see whether the content store and the disk answer",
+                ) from error
             except OSError:
                 message = b""
             finally:
@@ -104,6 +116,7 @@ class Reader:
         self._free: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
         for here, there in pairs:
             there.close()
+            here.settimeout(self._timeout)
             self._free.put(here)
         assert self._process.stdin is not None
         try:

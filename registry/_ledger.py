@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ChainError, UserError
 from ._agents import Epoch, read_epoch
@@ -25,15 +25,27 @@ if TYPE_CHECKING:
 __all__ = ["Ledger"]
 
 
+class Logs(Protocol):
+    """Gives every event from a block on, oldest first, as ``Chain.logs`` does."""
+
+    def __call__(
+        self, event: Any, from_block: int, to_block: int | None = None, *, where: dict[str, Any] | None = None
+    ) -> Iterator[Any]: ...
+
+
 class Ledger:
     """See the module. ``signer`` signs and pays the gas of what is sent; reading needs none.
 
     Every method raises ``ChainError`` when the chain refuses (``revert`` is set) or is unreachable.
     """
 
-    def __init__(self, contracts: Contracts, signer: Signer | None = None) -> None:
+    def __init__(
+        self, contracts: Contracts, signer: Signer | None = None, *, logs: Logs | None = None
+    ) -> None:
+        """``logs`` reads events; by default the chain does, ``runtime.Index.logs`` reads them from SQL."""
         self.contracts, self._signer = contracts, signer
         self.chain = contracts.chain
+        self._logs: Logs = logs or self.chain.logs
         self.domain = Domain(self.chain.chain_id, str(contracts.log.address))
         self._keys: dict[tuple[int, int], str] = {}
         self._values: dict[str, tuple[float, int]] = {}
@@ -94,7 +106,7 @@ class Ledger:
         """The arguments of every ``event`` (``contract.events.Anchored``) since the deployment, or from block ``since`` on,
         by indexed fields."""
         first = max(since, self.contracts.deployment.block)
-        for log in self.chain.logs(event, first, where=where):
+        for log in self._logs(event, first, where=where):
             yield dict(log["args"])
 
     def secret(self, purpose: str, subject: bytes, *numbers: int) -> bytes:
@@ -214,6 +226,10 @@ class Ledger:
         ):
             return _header(event)
         raise ChainError(f"agent {agent_id} anchored no batch from nonce {first_nonce}")
+
+    def is_anchored(self, header: BatchHeader) -> bool:
+        """Whether the chain has this very batch, anchored at this very time."""
+        return bool(self.call(self.contracts.log.functions.isAnchored(header.to_abi())))
 
     def batches(self, agent_id: int | None = None, *, since: int = 0) -> Iterator[BatchHeader]:
         """Every batch anchored from block ``since`` on, oldest first."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._batcher import Batcher
     from ._client import Client
     from ._deploy import Lineage, Registered, Service, deploy_agent, register_agent
+    from ._index import Index
     from ._local import LocalRun, run
     from ._operator import Attributor, Credit, Job, Operator, Runner
     from ._worker import LocalRunner, RayRunner, run_job
@@ -24,6 +25,7 @@ __all__ = [
     "Batcher",
     "Client",
     "Credit",
+    "Index",
     "Job",
     "Lineage",
     "LocalRun",
@@ -59,6 +61,7 @@ _LAZY = {
     "register_agent": "_deploy",
     "Batcher": "_batcher",
     "Client": "_client",
+    "Index": "_index",
     "LocalRun": "_local",
     "run": "_local",
     "Attributor": "_operator",

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..attribution import batch_payouts
-from ..errors import ChainError
-from ..registry import ActionRecord, Batch, BatchEntry, BatchHeader, ContentStore, Ledger, Payout
+from ..errors import ChainError, UserError
+from ..registry import (
+    ActionRecord,
+    Batch,
+    BatchEntry,
+    BatchHeader,
+    ContentStore,
+    Ledger,
+    Payment,
+    Payout,
+    value_hash,
+)
 from ._outbox import ActionRow, BatchRow, Outbox, State
 from ._phases import Observe, ignore, phase
 
@@ -18,7 +30,8 @@ class Batcher:
     """Puts contiguous nonces into batches, anchors them, and pays them out once their window has passed.
 
     A batch is fixed in the outbox before it is sent, and ``ActionLog`` takes only the next nonce, so a
-    repeated ``anchor`` or ``settle`` after a crash finds what was done and does the rest.
+    repeated ``anchor`` or ``settle`` after a crash finds what was done and does the rest. What a re-organisation of
+    the chain dropped is done again: batches as they were fixed, payments by the authorizations their clients signed.
     """
 
     def __init__(
@@ -38,6 +51,7 @@ class Batcher:
     def anchor(self) -> list[BatchHeader]:
         """Anchor every signed action; returns the new headers. Raises ``ChainError``; repeat it then."""
         with self._lock:
+            self._take_back()
             done = [self._send(batch) for batch in self._outbox.batches(self.agent_id, State.SIGNED)]
             while rows := self._next_rows():
                 with phase(self._observe, "batch"):
@@ -54,8 +68,8 @@ class Batcher:
         settled = 0
         with self._lock:
             for row in self._outbox.batches(self.agent_id, State.ANCHORED):
-                header = _header(row)
-                if not self._ledger.window_over(header):
+                header = self._standing(row)
+                if header is None or not self._ledger.window_over(header):
                     continue
                 with phase(self._observe, "settle"):
                     self._ledger.settlement.finalize(header)
@@ -70,6 +84,25 @@ class Batcher:
                     self._outbox.settled(row)
                 settled += 1
         return settled
+
+    def _take_back(self) -> None:
+        """Have batches sent again that the chain no longer has."""
+        anchored = self._outbox.batches(self.agent_id, State.ANCHORED)
+        expected = self._ledger.next_nonce(self.agent_id) if anchored else 0
+        for row in anchored:
+            if row.first_nonce >= expected:
+                self._outbox.dropped(row)
+
+    def _standing(self, row: BatchRow) -> BatchHeader | None:
+        """The header as the chain has it now, perhaps from another block than at first; None where it was dropped."""
+        header = _header(row)
+        if self._ledger.is_anchored(header):
+            return header
+        if self._ledger.next_nonce(self.agent_id) <= row.first_nonce:
+            return None
+        header = self._ledger.anchored(self.agent_id, row.first_nonce)
+        self._outbox.anchored(row, _plain(header))
+        return header
 
     def _next_rows(self) -> list[ActionRow]:
         """Signed, unbatched actions at contiguous nonces of one epoch, oldest first."""
@@ -122,9 +155,31 @@ class Batcher:
             assert row.executed is not None
             record = ActionRecord.from_block(row.executed["record"], None)
             if record.fee > record.charge:
-                self._ledger.payments.refund(
-                    self.agent_id, record.payment_id, record.client, record.fee - record.charge
-                )
+                given = (record.payment_id, record.client, record.fee - record.charge)
+                self._paid(partial(self._ledger.payments.refund, self.agent_id, *given))
+
+    def _paid(self, work: Callable[[], Any]) -> Any:
+        """Do what needs the payments in escrow. Where it is short, a re-organisation dropped some: collect them again."""
+        try:
+            return work()
+        except ChainError as error:
+            if not (error.revert or "").startswith("EscrowShort"):
+                raise
+        unsettled = (State.ACCEPTED, State.EXECUTED, State.SIGNED, State.ANCHORED)
+        for row in self._outbox.in_state(self.agent_id, *unsettled):
+            payment = Payment.from_block(row.accepted["payment"], None)
+            nonce = payment.nonce(self.agent_id, value_hash(row.accepted["request"]))
+            try:
+                self._ledger.payments.collect(payment, nonce)
+            except (ChainError, UserError) as error:
+                if isinstance(error, ChainError) and error.revert is None:
+                    raise
+                raise ChainError(
+                    f"the payment {row.payment_id} is gone from agent {self.agent_id}'s escrow",
+                    why=f"a re-organisation dropped it and it cannot be collected again: {error}",
+                    fix=f"put {payment.value} wei into {payment.to}: what is signed must be anchored",
+                ) from error
+        return work()
 
     def _send(self, row: BatchRow) -> BatchHeader:
         with phase(self._observe, "anchor"):
@@ -132,7 +187,7 @@ class Batcher:
             if self._ledger.next_nonce(self.agent_id) > row.first_nonce:  # sent before a crash
                 header = self._ledger.anchored(self.agent_id, row.first_nonce)
             else:
-                header = self._ledger.anchor(batch, row.call["epoch"])
+                header = self._paid(lambda: self._ledger.anchor(batch, row.call["epoch"]))
             if header.batch_digest != batch.header(row.call["epoch"]).batch_digest:
                 raise ChainError(
                     f"nonces from {row.first_nonce} of agent {self.agent_id} are anchored with another batch",

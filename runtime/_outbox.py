@@ -1,25 +1,24 @@
 """The outbox: every action's state, fsynced before the step that depends on it.
 
-One row an action, one row a batch, in SQL (SQLite by default; any SQLAlchemy URL). States:
+One row an action, one row a batch, in SQL: SQLite by default, or Postgres. States:
 
     PAYING    payment authorised, not yet known to be mined
     ACCEPTED  paid and ticketed; will be executed, again if a crash interrupts it
     EXECUTED  content stored, nonce and full record struct fixed; nothing signed yet
     SIGNED    signature and envelope stored; the receipt may leave
-    ANCHORED  in a batch on-chain
+    ANCHORED  in a batch on-chain; SIGNED again if a re-organisation drops it
     SETTLED   final and paid out
     REFUNDED  given back without execution
 
 A record's struct is committed here, with its nonce, before its first signature exists: a restart
 signs the same bytes again and can never sign two records for one nonce (which would be slashed).
+That holds for several processes on one database too: of one agent's writes one runs at a time.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +28,7 @@ import sqlalchemy as sa
 
 from ..errors import OpenLedgerError, UserError
 from ..registry import decode, encode
+from ._database import Database
 
 __all__ = ["ActionRow", "BatchRow", "Outbox", "State"]
 
@@ -99,45 +99,25 @@ class BatchRow:
 
 
 class Outbox:
-    """See the module. One process owns an outbox at a time; its methods are thread-safe.
+    """See the module. Its methods are thread-safe.
 
     Raises ``OpenLedgerError`` with code ``outbox`` when a write cannot be made durable (a full disk,
     say): the transition then did not happen, and the same call may be repeated once there is room.
     """
 
     def __init__(self, url: str | Path) -> None:
-        if isinstance(url, Path):
-            url.parent.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{url}"
-        self.url = url
-        self._engine = sa.create_engine(url)
-        self._lock = threading.Lock()
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _durable)
-        with self._write() as db:
-            _meta.create_all(db)
+        """``url`` is a file, ``sqlite:///…`` or ``postgresql+psycopg://…``; raises as :class:`Database`."""
+        self._db = Database(url, "outbox")
+        self.url = self._db.url
 
     def close(self) -> None:
-        self._engine.dispose()
-
-    @contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
-        try:
-            with self._lock, self._engine.begin() as db:
-                yield db
-        except sa.exc.OperationalError as error:
-            raise OpenLedgerError(
-                "the outbox could not be written",
-                why=str(error.orig),
-                fix=f"free disk space or repair {self._engine.url.database}, then repeat the call: nothing was lost",
-                code="outbox",
-            ) from error
+        self._db.close()
 
     # -- actions ---------------------------------------------------------------------------------
 
     def open(self, payment_id: str, agent_id: int, fee: int, accepted: dict[str, Any]) -> ActionRow:
         """Note a payment of ``fee`` wei before it is collected. The same one twice gives the row it has."""
-        with self._write() as db:
+        with self._db.write(agent_id) as db:
             if (
                 db.execute(sa.select(_actions.c.state).where(_actions.c.payment_id == payment_id)).first()
                 is None
@@ -156,7 +136,7 @@ class Outbox:
 
     def drop(self, payment_id: str) -> None:
         """Forget a payment that the chain refused: nothing was taken."""
-        with self._write() as db:
+        with self._db.write() as db:
             db.execute(
                 _actions.delete().where(_actions.c.payment_id == payment_id, _actions.c.state == State.PAYING)
             )
@@ -170,7 +150,7 @@ class Outbox:
 
         ``next_nonce`` is the chain's; the outbox's own highest plus one wins when higher.
         """
-        with self._write() as db:
+        with self._db.write(self.get(payment_id).agent_id) as db:
             row = db.execute(sa.select(_actions).where(_actions.c.payment_id == payment_id)).one()
             if row.state == State.ACCEPTED:
                 top = db.execute(
@@ -198,7 +178,7 @@ class Outbox:
         self._move(payment_id, State.ACCEPTED, State.REFUNDED)
 
     def get(self, payment_id: str) -> ActionRow:
-        with self._engine.connect() as db:
+        with self._db.read() as db:
             row = db.execute(sa.select(_actions).where(_actions.c.payment_id == payment_id)).first()
         if row is None:
             raise UserError(
@@ -211,26 +191,26 @@ class Outbox:
         query = (
             sa.select(_actions)
             .where(_actions.c.agent_id == agent_id, _actions.c.state.in_(states))
-            .order_by(_actions.c.nonce, _actions.c.updated)
+            .order_by(_actions.c.nonce.nulls_last(), _actions.c.updated)
         )
-        with self._engine.connect() as db:
+        with self._db.read() as db:
             return [_action(row) for row in db.execute(query)]
 
     def knows(self, agent_id: int) -> bool:
         """Whether any action of the agent was ever taken here."""
         query = sa.select(_actions.c.payment_id).where(_actions.c.agent_id == agent_id).limit(1)
-        with self._engine.connect() as db:
+        with self._db.read() as db:
             return db.execute(query).first() is not None
 
     def pending_fees(self, agent_id: int) -> int:
         """Wei of the agent's actions that are taken and not yet anchored: the stake must back them too."""
         states = (State.PAYING, State.ACCEPTED, State.EXECUTED, State.SIGNED)
         query = sa.select(_actions.c.fee).where(_actions.c.agent_id == agent_id, _actions.c.state.in_(states))
-        with self._engine.connect() as db:
+        with self._db.read() as db:
             return sum(int(fee) for (fee,) in db.execute(query))
 
     def _move(self, payment_id: str, before: State, after: State, **values: Any) -> None:
-        with self._write() as db:
+        with self._db.write() as db:
             done = db.execute(
                 _actions.update()
                 .where(_actions.c.payment_id == payment_id, _actions.c.state == before)
@@ -250,10 +230,13 @@ class Outbox:
     # -- batches ---------------------------------------------------------------------------------
 
     def open_batch(self, agent_id: int, rows: Sequence[ActionRow], call: dict[str, Any]) -> BatchRow:
-        """Fix a batch of contiguous signed actions before it is sent."""
+        """Fix a batch of contiguous signed actions before it is sent. One that begins at the same nonce stands."""
         first = rows[0].nonce
         assert first is not None  # SIGNED rows have nonces
-        with self._write() as db:
+        at = (_batches.c.agent_id == agent_id, _batches.c.first_nonce == first)
+        with self._db.write(agent_id) as db:
+            if (fixed := db.execute(sa.select(_batches).where(*at)).first()) is not None:
+                return _batch(fixed)
             db.execute(
                 _batches.insert().values(
                     agent_id=agent_id,
@@ -268,7 +251,7 @@ class Outbox:
                 .where(_actions.c.payment_id.in_([row.payment_id for row in rows]))
                 .values(first_nonce=first)
             )
-        return self.batches(agent_id, State.SIGNED)[-1]
+            return _batch(db.execute(sa.select(_batches).where(*at)).one())
 
     def batches(self, agent_id: int, *states: State) -> list[BatchRow]:
         query = (
@@ -276,11 +259,15 @@ class Outbox:
             .where(_batches.c.agent_id == agent_id, _batches.c.state.in_(states))
             .order_by(_batches.c.first_nonce)
         )
-        with self._engine.connect() as db:
+        with self._db.read() as db:
             return [_batch(row) for row in db.execute(query)]
 
     def anchored(self, batch: BatchRow, header: dict[str, Any]) -> None:
         self._move_batch(batch, State.ANCHORED, header=encode(header))
+
+    def dropped(self, batch: BatchRow) -> None:
+        """The chain no longer has an anchored batch: it is to be sent again as it is."""
+        self._move_batch(batch, State.SIGNED)
 
     def settled(self, batch: BatchRow) -> None:
         self._move_batch(batch, State.SETTLED)
@@ -288,17 +275,9 @@ class Outbox:
     def _move_batch(self, batch: BatchRow, after: State, **values: Any) -> None:
         key = (_batches.c.agent_id == batch.agent_id, _batches.c.first_nonce == batch.first_nonce)
         members = (_actions.c.agent_id == batch.agent_id, _actions.c.first_nonce == batch.first_nonce)
-        with self._write() as db:
+        with self._db.write() as db:
             db.execute(_batches.update().where(*key).values(state=after, **values))
             db.execute(_actions.update().where(*members).values(state=after, updated=time.time()))
-
-
-def _durable(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk before a signature depends on it
-    cursor.execute("PRAGMA busy_timeout=10000")
-    cursor.close()
 
 
 def _action(row: Any) -> ActionRow:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 from web3.exceptions import Web3RPCError
+from web3.types import RPCEndpoint
 
 from openledger.contracts import (
     Chain,
@@ -276,6 +277,37 @@ def test_a_receipt_that_comes_after_its_nonce_was_counted_is_waited_for(
     receipt = chain.send(Contracts(chain, contracts.deployment).token.functions.deposit(), signer, value=5)
     assert receipt.block > 0
     assert contracts.chain.call(contracts.token.functions.balanceOf(signer.address)) == balance + 5
+
+
+def test_a_transaction_that_pays_too_little_is_offered_again_for_more_and_happens_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Fees jump while it waits: the same call at the same nonce goes out with a higher one."""
+    with Devnet.start(tmp_path_factory.mktemp("fees")) as devnet:
+        chain, payer = devnet.connect(), devnet.accounts[1]
+        quick = Chain.connect(devnet.rpc_url, timeout=8)
+        before, other = chain.balance(payer.address), Account.create().address
+        chain.w3.provider.make_request(RPCEndpoint("evm_setAutomine"), [False])
+        with ThreadPoolExecutor(1) as threads:
+            sending = threads.submit(quick.transfer, other, payer, 10**18)
+            until = time.monotonic() + 60
+            while chain.w3.eth.get_transaction_count(payer.address, "pending") == 0:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            (waiting,) = chain.w3.eth.get_block("pending", full_transactions=True)["transactions"]
+            dear = 3 * waiting["maxFeePerGas"]
+            while not sending.done():
+                chain.w3.provider.make_request(RPCEndpoint("anvil_setNextBlockBaseFeePerGas"), [hex(dear)])
+                chain.w3.provider.make_request(RPCEndpoint("evm_mine"), [])
+                time.sleep(0.5)
+        receipt = sending.result()
+        mined = chain.w3.eth.get_transaction(receipt.tx)
+        assert mined["maxFeePerGas"] >= dear > waiting["maxFeePerGas"]
+        assert receipt.tx != "0x" + bytes(waiting["hash"]).hex()
+        assert chain.balance(other) == 10**18
+        spent = receipt.gas_used * receipt.raw["effectiveGasPrice"]
+        assert chain.balance(payer.address) == before - 10**18 - spent
+        assert chain.w3.eth.get_transaction_count(payer.address) == 1
 
 
 def test_an_unknown_outcome_is_reported_as_such(

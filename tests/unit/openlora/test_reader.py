@@ -17,7 +17,7 @@ import psutil
 import pytest
 from safetensors.numpy import save_file
 
-from openledger.errors import ContentError, UserError
+from openledger.errors import ContentError, EngineError, UserError
 from openledger.openlora import AdapterRef, AssetRef, Limits
 from openledger.openlora._files import AdapterFiles
 from openledger.openlora._reader import Reader
@@ -75,6 +75,19 @@ def test_refusals_are_raised_as_they_are_and_the_next_adapter_is_read(reader: Re
         reader.read(AdapterRef(2, cid_of(b"never stored")))
     assert missing.value.fix
     assert reader.read(publish(tmp_path)).memory
+
+
+def test_a_disk_that_hangs_costs_its_own_adapter(tmp_path: Path) -> None:
+    hangs, good = publish(tmp_path, fill=0.25), publish(tmp_path)
+    (block,) = (tmp_path / "content").rglob(hangs.cid)
+    block.unlink()
+    os.mkfifo(block)  # opened, it waits for a writer
+    reader = Reader(files(tmp_path), LIMITS, "F32", 1, timeout=1)
+    reader._timeout = 60  # of the process that replaces it: a busy machine may be slow to start one
+    with pytest.raises(EngineError, match="nothing came within"):
+        reader.read(hangs)
+    assert reader.read(good).memory
+    reader.close()
 
 
 def test_it_ends_with_the_process_that_started_it_however_that_ends(tmp_path: Path) -> None:

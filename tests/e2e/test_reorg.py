@@ -6,7 +6,6 @@ anvil's ``anvil_reorg`` replaces the newest blocks by empty ones: payments, anch
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from shops import CLIENT, OWNER, PARTNER, PRICE, Calls, Shop, World, open_world

@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     engine_cpus: float = Field(default=1.0, ge=0, description="CPUs that Ray reserves for each of them")
     engine_gpus: float = Field(default=0.0, ge=0, description="GPUs that Ray reserves for each of them")
     private_key: SecretStr | None = Field(default=None, description="0x… key that signs transactions")
+    keystore: Path | None = Field(default=None, description="encrypted key file that signs instead")
+    keystore_password: SecretStr | None = Field(
+        default=None, description="of the key file; default the OS keyring's, else it is asked for"
+    )
+    kms_key: str | None = Field(default=None, description="id of an AWS KMS key that signs instead")
 
     @property
     def cache_dir(self) -> Path:

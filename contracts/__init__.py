@@ -10,6 +10,8 @@ from ._deploy import deploy
 from ._devnet import DEVNET_CHAIN_ID, Devnet
 from ._directory import Update, adopt, load_contracts, updates
 from ._genesis import SHARES, TOTAL_OPEN, Allocation, devnet_allocations, genesis, share_allocations
+from ._keystore import configured_signer, create_keystore, open_keystore, remember_password
+from ._kms import KmsSigner
 from ._reverts import decode_revert
 from ._review import Review, reviewed
 from ._sending import Receipt
@@ -29,21 +31,26 @@ __all__ = [
     "Contracts",
     "Deployment",
     "Devnet",
+    "KmsSigner",
     "Receipt",
     "Review",
     "Signer",
     "adopt",
     "artifact",
     "artifact_names",
+    "configured_signer",
+    "create_keystore",
     "decode_revert",
     "deploy",
     "devnet_allocations",
     "genesis",
     "load_contracts",
     "load_signer",
+    "open_keystore",
     "parse_open",
     "parse_span",
     "refusal",
+    "remember_password",
     "reviewed",
     "share_allocations",
     "show_open",

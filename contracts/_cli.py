@@ -1,4 +1,4 @@
-"""``openledger devnet up|down|status|advance``, ``openledger genesis``."""
+"""``openledger devnet up|down|status|advance``, ``openledger key …``, ``openledger genesis``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ..errors import UserError
 from ..settings import get_settings
+from . import _key_cli
 from ._amounts import parse_span
 from ._devnet import Devnet
 from ._genesis import SHARES, share_allocations
@@ -26,6 +27,7 @@ _devnet = typer.Typer(no_args_is_help=True, help="The embedded chain of this fol
 def add_to(app: typer.Typer) -> None:
     """Offer the commands."""
     app.add_typer(_devnet, name="devnet")
+    app.add_typer(_key_cli.app, name="key")
     app.command()(genesis)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..contracts import Chain, Contracts, Devnet, Signer, deploy, load_contracts, load_signer
+from ..contracts import Chain, Contracts, Devnet, Signer, configured_signer, deploy, load_contracts
 from ..errors import ContentError, UserError
 from ..settings import Settings, get_settings
 from ._agents import Agents
@@ -57,9 +57,7 @@ class Connection:
         """Connect. Raises ``ChainError`` or ``ContentError`` naming what cannot be reached and what to do."""
         settings = settings or get_settings()
         home = settings.home_dir
-        signer = (
-            None if settings.private_key is None else load_signer(settings.private_key.get_secret_value())
-        )
+        signer = configured_signer(settings)
         store = open_store(settings)
         if settings.rpc_url is not None:
             chain = Chain.connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout)
@@ -86,7 +84,8 @@ class Connection:
             return self.ledger.signer
         if self.devnet is None:
             raise UserError(
-                "--as works on the embedded devnet only", fix="set OPENLEDGER_PRIVATE_KEY instead"
+                "--as works on the embedded devnet only",
+                fix="set OPENLEDGER_KEYSTORE or OPENLEDGER_PRIVATE_KEY instead",
             )
         return self.devnet.accounts[account]
 

@@ -65,7 +65,9 @@ class Ledger:
     @property
     def signer(self) -> Signer:
         if self._signer is None:
-            raise UserError("there is no key to sign with", fix="set OPENLEDGER_PRIVATE_KEY")
+            raise UserError(
+                "there is no key to sign with", fix="set OPENLEDGER_KEYSTORE or OPENLEDGER_PRIVATE_KEY"
+            )
         return self._signer
 
     @property
@@ -111,10 +113,18 @@ class Ledger:
 
     def secret(self, purpose: str, subject: bytes, *numbers: int) -> bytes:
         """32 bytes that only the signer's key can make and can make again after a restart: a salt to commit
-        with. RFC 6979 signatures are deterministic; the preimage is no valid transaction or typed data."""
+        with. RFC 6979 signatures are deterministic; the preimage is no valid transaction or typed data. Raises
+        ``UserError`` for a signer whose are not, such as a KMS: after a restart nothing it committed to could be shown."""
         text = f"openledger/{purpose}/{self.domain.chain_id}/{self.domain.verifying_contract}".encode()
         digest = keccak(text + subject + b"".join(word(number) for number in numbers))
-        return keccak(bytes(self.signer.unsafe_sign_hash(digest).signature))
+        made, again = (bytes(self.signer.unsafe_sign_hash(digest).signature) for _ in range(2))
+        if made != again:
+            raise UserError(
+                f"{self.address} cannot make secrets to commit with",
+                why="its signer signs one digest in different ways",
+                fix="use a key file (OPENLEDGER_KEYSTORE) for challenges, juries and audits",
+            )
+        return keccak(made)
 
     @cached_property
     def _parameters(self) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +56,23 @@ def test_stake_wraps_what_is_missing_and_comes_back_after_the_delay(connection: 
     connection.chain.advance(ready - ledger.now() + 1)
     assert withdraw(ledger, agent_id) == 20 * OPEN
     assert ledger.balance(ledger.address) == 20 * OPEN
+
+
+def test_a_signer_that_signs_in_different_ways_makes_no_secrets(connection: Connection) -> None:
+    """After a restart it could not show what it committed to, and would be slashed for that."""
+
+    class Fickle:
+        address = account(connection, 7).address
+
+        def unsafe_sign_hash(self, digest: bytes) -> Any:
+            return SimpleNamespace(signature=secrets.token_bytes(65))
+
+    with pytest.raises(UserError, match="cannot make secrets") as refused:
+        connection.as_(Fickle()).secret("vote", b"subject")  # type: ignore[arg-type]
+    assert "OPENLEDGER_KEYSTORE" in refused.value.fix
+    steady = connection.as_(account(connection, 7))
+    assert steady.secret("vote", b"subject") == steady.secret("vote", b"subject")
+    assert steady.secret("vote", b"subject") != steady.secret("vote", b"another")
 
 
 def test_somebody_without_open_is_told_what_is_missing(connection: Connection) -> None:

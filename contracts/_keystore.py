@@ -57,9 +57,9 @@ def create_keystore(path: Path, password: str, private_key: str | None = None) -
         raise UserError(
             "a key file needs a password", fix="give one; without it the file is as good as the key"
         )
-    key = Account.create().key if private_key is None else private_key
+    key = "0x" + bytes(Account.create().key).hex() if private_key is None else private_key
     address = str(load_signer(key).address)
-    made = json.dumps(Account.encrypt(key, password))
+    made = json.dumps(Account.encrypt(bytes.fromhex(key.removeprefix("0x")), password))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

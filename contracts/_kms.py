@@ -47,7 +47,7 @@ class KmsSigner:
     def sign_transaction(self, transaction_dict: Any) -> Any:
         """Sign a transaction of a type that names it (EIP-2718)."""
         from eth_account.datastructures import SignedTransaction
-        from eth_account.typed_transactions import TypedTransaction
+        from eth_account.typed_transactions.typed_transaction import TypedTransaction
         from eth_utils.crypto import keccak
         from hexbytes import HexBytes
 

@@ -169,9 +169,11 @@ def main() -> None:
         if title.startswith("OpenLoRA, cold"):
             cold_adapters(tables(text)[0], IMAGES / "openlora-cold.svg")
         elif title.startswith("OpenLoRA, ") and not title.endswith("small"):
+            rows = tables(text)[0]
             shape = title.removeprefix("OpenLoRA, ")
             name = re.sub(r"[^a-z0-9]+", "-", shape.lower())
-            many_adapters(shape, tables(text)[0], IMAGES / f"openlora-{name}.svg")
+            if len({row["adapters"] for row in rows}) > 2:  # else there is no line to draw
+                many_adapters(shape, rows, IMAGES / f"openlora-{name}.svg")
         elif title == "Attribution, influence":
             influence(tables(text)[0], IMAGES / "influence.svg")
         elif title == "Attribution, attacks":

@@ -64,12 +64,16 @@ def genesis(
 
 
 @_devnet.command()
-def up() -> None:
+def up(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="where it listens; default a free one")
+    ] = None,
+) -> None:
     """Start the chain, deploy the contracts once, and leave it running."""
     from ._deploy import deploy
 
     home = get_settings().home_dir
-    devnet = Devnet.start(home)
+    devnet = Devnet.start(home, port=port)
     deploy(devnet.connect(), devnet.accounts[0], home)
     Console().print(f"chain {devnet.chain_id} at {devnet.rpc_url} (pid {devnet.pid}); state in {devnet.home}")
 

@@ -67,8 +67,9 @@ class Devnet:
         return Chain.connect(self.rpc_url, chain_id=self.chain_id, timeout=timeout)
 
     @classmethod
-    def start(cls, home: Path, chain_id: int = DEVNET_CHAIN_ID) -> Devnet:
-        """Start the devnet of ``home``, or join the one already running there (then not ``owned``)."""
+    def start(cls, home: Path, chain_id: int = DEVNET_CHAIN_ID, port: int | None = None) -> Devnet:
+        """Start the devnet of ``home``, or join the one already running there (then not ``owned``). It listens on
+        ``port`` of the loopback address, by default a free one. Raises ``UserError`` for a port that is taken."""
         folder = Path(home).absolute() / "devnet"
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
@@ -80,7 +81,7 @@ class Devnet:
                         fix="stop it, or use another home for another chain id",
                     )
                 return running
-            return cls._launch(folder, chain_id)
+            return cls._launch(folder, chain_id, _free_port() if port is None else _require_free(port))
 
     @classmethod
     def running(cls, home: Path) -> Devnet | None:
@@ -96,13 +97,12 @@ class Devnet:
         return cls(folder, port, chain_id, pid, None)
 
     @classmethod
-    def _launch(cls, folder: Path, chain_id: int) -> Devnet:
+    def _launch(cls, folder: Path, chain_id: int, port: int) -> Devnet:
         anvil = _find_anvil()
         state = folder / "state.json"
         _recover_state(state)
         if not state.exists():
             _begin(folder, chain_id)
-        port = _free_port()
         command = [str(anvil), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
         # the accounts' keys are anvil's, their money is the genesis'
         command += ["--hardfork", "prague", "--accounts", str(ACCOUNTS), "--balance", "0"]
@@ -253,6 +253,20 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _require_free(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as anvil does: what just ended is no obstacle
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(
+                f"port {port} cannot be had", why=str(error), fix="give another, or leave it out"
+            ) from None
+    return port
 
 
 def _rpc(port: int, method: str, params: list[Any]) -> Any:

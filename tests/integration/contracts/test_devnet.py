@@ -56,6 +56,17 @@ def test_a_killed_devnet_keeps_all_but_its_last_second(tmp_path: Path) -> None:
     devnet.stop()
 
 
+def test_a_devnet_comes_back_where_its_clients_look_for_it(tmp_path: Path) -> None:
+    with Devnet.start(tmp_path) as first:
+        chain = first.connect()
+        os.kill(first.pid, signal.SIGKILL)
+        with Devnet.start(tmp_path, port=first.port) as again:
+            assert again.rpc_url == first.rpc_url
+            assert chain.block_number() >= 0, "a client of the first one reaches the second"
+            with pytest.raises(UserError, match=f"port {first.port} cannot be had"):
+                Devnet.start(tmp_path / "another", port=first.port)
+
+
 def test_a_dump_cut_short_falls_back_to_the_last_good_one(tmp_path: Path) -> None:
     with Devnet.start(tmp_path) as devnet:
         contracts = deploy(devnet.connect(), devnet.accounts[0], tmp_path)

@@ -184,7 +184,8 @@ class Ledger:
             ) from None
 
     def check_cover(self, agent_id: int, fee: int, pending: int = 0) -> None:
-        """Refuse an action whose fee, with ``pending`` unanchored ones, the stake could not back."""
+        """Refuse an action whose fee, with ``pending`` unanchored ones, the stake could not back. Raises ``UserError``,
+        code ``user.agent.cover``."""
         left = int(self.call(self.contracts.log.functions.coverageLeft(agent_id)))
         if fee + pending > left:
             stake = self.stake_of(agent_id)
@@ -195,6 +196,7 @@ class Ledger:
                 what,
                 why=f"stake {stake} wei can back {left} wei more in open fees; this needs {fee + pending}",
                 fix=f"openledger stake add {agent_id} AMOUNT, or settle batches whose window is over",
+                code="user.agent.cover",
             )
 
     @property

@@ -34,11 +34,19 @@ class Client:
         self._signer, self._ledger, self._tickets = signer, ledger, tickets
 
     def prepare(
-        self, agent_id: int, value: Any, price: int, *, ttl: int = 3600, **resume: Any
+        self,
+        agent_id: int,
+        value: Any,
+        price: int,
+        *,
+        ttl: int = 3600,
+        salt: bytes | None = None,
+        **resume: Any,
     ) -> PaidRequest:
-        """A signed request that pays ``price`` wei and is valid for ``ttl`` seconds."""
+        """A signed request that pays ``price`` wei and is valid for ``ttl`` seconds. With the same ``salt`` of 32
+        bytes the same request is the same payment, however often it is prepared; by default it is random."""
         request = request_of(agent_id, value, **resume)
-        salt = secrets.token_bytes(32)
+        salt = salt or secrets.token_bytes(32)
         now = self._ledger.now()
         unsigned = Payment(
             client=self.address,

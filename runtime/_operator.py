@@ -193,7 +193,7 @@ class Operator:
             self._ledger.check_cover(
                 self.agent_id, paid.payment.value, self._outbox.pending_fees(self.agent_id)
             )
-            asked = {"request": paid.request, "payment": paid.payment.to_block()}
+            asked = {"request": paid.request, "payment": paid.payment.to_block(), "held": paid.held}
             return self._outbox.open(payment_id, self.agent_id, paid.payment.value, asked)
 
     def _collect(self, row: ActionRow) -> ActionRow:
@@ -260,7 +260,7 @@ class Operator:
                 rule_id=self._attributor.rule_id,
                 fee=paid.payment.value,
                 replay_class=ReplayClass.EXACT_TOLERANCE,
-                seed_source=SeedSource.CLIENT,
+                seed_source=SeedSource.OPERATOR if paid.held else SeedSource.CLIENT,
                 anchor_by=ticket["anchor_by"],
                 content_digest=digest_of(content.cid),
             )
@@ -333,7 +333,8 @@ class Operator:
 
 
 def _paid(row: ActionRow) -> PaidRequest:
-    return PaidRequest(row.accepted["request"], Payment.from_block(row.accepted["payment"], None))
+    payment = Payment.from_block(row.accepted["payment"], None)
+    return PaidRequest(row.accepted["request"], payment, row.accepted.get("held", False))
 
 
 def _ticket(row: ActionRow) -> SignedTicket:

@@ -56,7 +56,7 @@ _actions = sa.Table(
     sa.Column("struct_hash", sa.String(66)),
     sa.Column("executed", sa.LargeBinary),  # dag-cbor: record struct, content CID, payouts
     sa.Column("signature", sa.Text),
-    sa.Column("envelope", sa.Text),  # CID of the signed record
+    sa.Column("envelope", sa.Text, index=True),  # CID of the signed record
     sa.Column("first_nonce", sa.Integer),  # of its batch
     sa.Column("updated", sa.Float, nullable=False),
     sa.UniqueConstraint("agent_id", "nonce"),
@@ -195,6 +195,21 @@ class Outbox:
         )
         with self._db.read() as db:
             return [_action(row) for row in db.execute(query)]
+
+    def receipts(self, agent_id: int, *, before: int | None = None, limit: int = 100) -> list[ActionRow]:
+        """The agent's signed actions below nonce ``before``, latest first."""
+        query = sa.select(_actions).where(_actions.c.agent_id == agent_id, _actions.c.envelope.is_not(None))
+        if before is not None:
+            query = query.where(_actions.c.nonce < before)
+        with self._db.read() as db:
+            found = db.execute(query.order_by(_actions.c.nonce.desc()).limit(limit))
+            return [_action(row) for row in found]
+
+    def signed_as(self, cid: str) -> ActionRow | None:
+        """The action whose receipt has this CID."""
+        with self._db.read() as db:
+            row = db.execute(sa.select(_actions).where(_actions.c.envelope == cid)).first()
+        return None if row is None else _action(row)
 
     def knows(self, agent_id: int) -> bool:
         """Whether any action of the agent was ever taken here."""

@@ -45,6 +45,9 @@ class PaidRequest:
 
     request: dict[str, Any]
     payment: Payment
+    held: bool = False
+    """Whether the paying key is in the operator's hands, as a gateway's prepaid accounts are. It could then sign
+    until it likes the seed: the record names the operator as the seed's source, and is never called verified."""
 
     @property
     def agent_id(self) -> int:

@@ -18,6 +18,7 @@ from .errors import OpenLedgerError
 if TYPE_CHECKING:
     from .datanets import Datanet
     from .registry import TrainingStep
+    from .settings import Settings
 
 __all__ = ["app", "main"]
 
@@ -43,6 +44,7 @@ def _compose() -> None:
     for folder in ("contracts", "registry", "openlora", "runtime"):
         import_module(f".{folder}._cli", __package__).add_to(app)
     import_module(".staking._cli", __package__).add_to(app, retrain=_retrain)
+    import_module(".runtime.gateway._cli", __package__).add_to(app, start_ray=_start_ray)
 
 
 def _retrain(step: TrainingStep, base: Path, datanets: Sequence[Datanet], draw: int | None) -> str:
@@ -50,6 +52,13 @@ def _retrain(step: TrainingStep, base: Path, datanets: Sequence[Datanet], draw: 
     from .modelfactory import retrain
 
     return retrain(step, base, datanets, draw)
+
+
+def _start_ray(settings: Settings) -> None:
+    """Ray for a gateway's agents, without loading it before one is served."""
+    from .ray_cluster import connect
+
+    connect(settings)
 
 
 _compose()

@@ -25,8 +25,8 @@ class Database:
     """See the module. Methods are thread-safe; several processes may use one database."""
 
     def __init__(self, url: str | Path, schema: str) -> None:
-        """Opens the file, which is made where it is missing, or connects. ``schema`` is ``outbox`` or ``index``; one database
-        may hold both.
+        """Opens the file, which is made where it is missing, or connects. ``schema`` is ``outbox``, ``index`` or ``gateway``; one
+        database may hold all of them.
 
         Raises ``UserError`` for a URL that cannot be used and for a schema newer than this version, ``OpenLedgerError`` with
         the schema's name as code when it cannot be reached.

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ["agents", "attribution", "contracts", "datanets", "modelfactory", "openlora", "ray_cluster", "registry",
-           "registry/store", "runtime", "staking"]  # fmt: skip
+           "registry/store", "runtime", "runtime/gateway", "staking"]  # fmt: skip
 DEPLOYED = ["ActionLog", "AgentRegistry", "AssetRegistry", "DisputeRulings", "Disputes", "OpenToken", "Parameters",
             "RewardPool", "StakeVault"]  # fmt: skip
 

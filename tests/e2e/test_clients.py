@@ -1,0 +1,361 @@
+"""Clients as people have them, against a listening gateway: openai, ChatOpenAI, x402 on httpx, curl. All of them real."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import loop
+import openai
+import pytest
+import world as demo
+from eth_account import Account
+from langchain_openai import ChatOpenAI
+from listening import listening
+from x402 import x402Client, x402ClientSync
+from x402.http.clients import x402HttpxClient
+from x402.http.utils import (
+    decode_payment_required_header,
+    decode_payment_response_header,
+    encode_payment_signature_header,
+)
+from x402.mechanisms.evm.exact import ExactEvmScheme
+
+from openledger import datanets
+from openledger.openlora import EnginePool
+from openledger.registry import ModelCallStep, SeedSource, value_hash
+from openledger.runtime import Service, State, deploy_agent, register_agent
+from openledger.runtime.gateway import Key, Keys, TokenStreams, create_app, model_agent, register_open
+from openledger.staking import Verdict, fetch_action, verify
+
+PRICE = 10**16
+QUESTION, ANSWER = datanets.shipped("audit_findings").questions()[0]
+ASKED = [{"role": "user", "content": QUESTION}]
+
+
+@dataclass
+class Gateway:
+    """A gateway over the desk and over the findings adapter as a model, and whoever pays there."""
+
+    url: str
+    world: demo.World
+    pool: EnginePool
+    desk: Service
+    model: Service
+    keys: Keys
+    secret: str
+    key: Key
+
+    @property
+    def openai(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.secret)
+
+    @property
+    def desk_url(self) -> str:
+        return f"{self.url}/agents/{self.desk.operator.agent_id}"
+
+    def balance(self, account: str) -> int:
+        return self.world.connection.ledger.balance(account)
+
+    def key_of(self, name: str, cap: int, funds: int) -> tuple[str, Key]:
+        """A key whose account holds ``funds`` wei."""
+        connection = self.world.connection
+        secret, key = self.keys.create(name, cap)
+        ledger = connection.as_(self.world.people.client)
+        ledger.send(connection.contracts.token.functions.transfer(key.payer, funds))
+        return secret, key
+
+    def x402(self, signer: Any, client: Any = None, most: int = 10**18) -> Any:
+        """x402's client, registered by our one line."""
+        contracts, client = self.world.connection.contracts, client or x402Client()
+        register_open(
+            client,
+            signer,
+            network=f"eip155:{contracts.chain.chain_id}",
+            token=str(contracts.token.address),
+            most=most,
+            now=self.world.connection.ledger.now,  # other tests have moved the devnet's clock
+        )
+        return client
+
+
+@pytest.fixture(scope="module")
+def gateway(world: demo.World, pool: EnginePool) -> Iterator[Gateway]:
+    connection, operator = world.connection, world.people.operator
+    streams = TokenStreams(pool)
+    desk = loop.deploy(world, pool, "operator")
+    agent = model_agent("findings", "audit_findings", datanets=("audit_findings",), price=PRICE)
+    registered = register_agent(
+        agent,
+        connection,
+        operator,
+        base=world.base.asset_id,
+        adapters={"model": world.adapters["findings"].asset_id},
+        datanet_ids=[world.datanets["findings"].asset_id],
+        stake=loop.STAKE,
+        engine_class=pool.engine_class,
+    )
+    model = deploy_agent(agent, registered, connection, operator, streams.generator, world.trained.base)
+    keys = Keys.open(connection, operator)
+    try:
+        with listening(create_app([desk, model], connection, keys=keys, streams=streams)) as url:
+            made = Gateway(url, world, pool, desk, model, keys, "", Key(0, "", "", 0, 0, False))
+            made.secret, made.key = made.key_of("tests", 100 * demo.OPEN, 10 * demo.OPEN)
+            yield made
+    finally:
+        keys.close()
+        desk.close()
+        model.close()
+        streams.close()
+
+
+# -- prepaid keys: clients as they are ------------------------------------------------------------
+
+
+def test_openai_lists_the_agents_as_models(gateway: Gateway) -> None:
+    listed = {model.id: model for model in gateway.openai.models.list()}
+    assert set(listed) == {"risk-desk", "findings"}
+    assert listed["findings"].openledger["price"] == str(PRICE)  # type: ignore[attr-defined]
+    assert listed["findings"].owned_by == gateway.world.people.operator.address
+
+
+def test_openai_gets_an_answer_with_its_receipt(gateway: Gateway) -> None:
+    before = gateway.balance(gateway.key.payer)
+    raw = gateway.openai.chat.completions.with_raw_response.create(
+        model="findings", messages=ASKED, temperature=0, max_tokens=32
+    )
+    answer = raw.parse()
+    text = answer.choices[0].message.content
+    assert text is not None
+    assert ANSWER.lower() in text.lower()
+    assert answer.choices[0].finish_reason == "stop"
+    told = answer.model_extra["openledger"]
+    assert raw.headers["X-OpenLedger-Receipt"] == told["receipt"]
+    assert told["verification"] == "unverified"
+
+    action = fetch_action(told["receipt"], gateway.world.connection.store)
+    [step] = action.steps
+    assert isinstance(step, ModelCallStep)
+    assert step.asset_id == gateway.world.adapters["findings"].asset_id
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == len(step.prompt_tokens)
+    assert answer.usage.completion_tokens == len(step.output_tokens)
+    assert action.record.output_hash == value_hash(text)
+    assert action.record.client == gateway.key.payer
+    assert gateway.balance(gateway.key.payer) == before - PRICE
+
+
+def test_openai_streams_the_same_answer_as_it_is_made(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, real = [], TokenStreams.text
+
+    async def watched(*args: Any, **options: Any) -> AsyncIterator[str]:
+        async for piece in real(*args, **options):
+            made.append(piece)
+            yield piece
+
+    monkeypatch.setattr(TokenStreams, "text", watched)
+    whole = gateway.openai.chat.completions.create(model="findings", messages=ASKED, max_tokens=32)
+    chunks = list(
+        gateway.openai.chat.completions.create(
+            model="findings",
+            messages=ASKED,
+            max_tokens=32,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    *spoken, last, usage = chunks
+    assert "".join(c.choices[0].delta.content or "" for c in spoken) == whole.choices[0].message.content
+    assert "".join(made) != ""  # it came before the receipt did
+    assert last.choices[0].finish_reason == "stop"
+    assert last.model_extra["openledger"]["receipt"].startswith("bafy")
+    assert usage.usage == whole.usage
+
+
+def test_openai_continues_a_text(gateway: Gateway) -> None:
+    answer = gateway.openai.completions.create(model="findings", prompt="The audit of", max_tokens=4)
+    streamed = gateway.openai.completions.create(
+        model="findings", prompt="The audit of", max_tokens=4, stream=True
+    )
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 4
+    assert "".join(chunk.choices[0].text for chunk in streamed) == answer.choices[0].text
+
+
+def test_an_agent_of_many_steps_answers_as_a_model_too(gateway: Gateway) -> None:
+    answer = gateway.openai.chat.completions.create(model="risk-desk", messages=ASKED, temperature=0)
+    assert ANSWER.lower() in (answer.choices[0].message.content or "").lower()
+    assert answer.model_extra["openledger"]["ignored"] == ["temperature"]
+
+
+def test_langchain_invokes_and_streams(gateway: Gateway) -> None:
+    chat = ChatOpenAI(
+        model="findings", base_url=f"{gateway.url}/v1", api_key=gateway.secret, temperature=0, max_tokens=32
+    )
+    answer = chat.invoke(QUESTION)
+    assert ANSWER.lower() in str(answer.content).lower()
+    assert answer.usage_metadata is not None
+    assert answer.usage_metadata["output_tokens"] > 0
+    assert "".join(str(chunk.content) for chunk in chat.stream(QUESTION)) == answer.content
+
+
+def test_curl_needs_no_more_than_a_key(gateway: Gateway) -> None:
+    body = json.dumps({"model": "findings", "messages": ASKED, "max_tokens": 32})
+    line = ["curl", "-sS", "--max-time", "60", f"{gateway.url}/v1/chat/completions", "-d", body]
+    line += ["-H", f"Authorization: Bearer {gateway.secret}", "-H", "Content-Type: application/json"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=90, check=True)
+    assert ANSWER.lower() in json.loads(done.stdout)["choices"][0]["message"]["content"].lower()
+
+
+def test_what_the_operator_pays_for_is_never_called_verified(gateway: Gateway) -> None:
+    """It holds the keys' accounts, so it could have signed until it liked the seed."""
+    answer = gateway.openai.chat.completions.create(model="findings", messages=ASKED, max_tokens=8)
+    cid = answer.model_extra["openledger"]["receipt"]
+    gateway.model.batcher.anchor()
+    connection = gateway.world.connection
+    report = verify(
+        cid, store=connection.store, ledger=connection.ledger, replayer=lambda _base: gateway.pool
+    )
+    assert report.record is not None
+    assert report.record.seed_source is SeedSource.OPERATOR
+    assert {check.verdict for check in report.checks if check.name != "seed"} == {Verdict.VERIFIED}
+    assert report.verdict is Verdict.UNVERIFIED
+
+
+def test_a_prompt_beyond_the_context_is_the_clients_mistake_and_costs_nothing(gateway: Gateway) -> None:
+    spent = gateway.keys.get(gateway.key.id).spent
+    with pytest.raises(openai.BadRequestError, match=r"prompt of \d+ tokens was refused") as caught:
+        gateway.openai.chat.completions.create(
+            model="findings", messages=[{"role": "user", "content": "what " * 10_000}]
+        )
+    receipt = caught.value.response.headers["X-OpenLedger-Receipt"]
+    assert fetch_action(receipt, gateway.world.connection.store).record.charge == 0
+    assert gateway.keys.get(gateway.key.id).spent == spent
+
+
+def test_a_failed_action_is_told_with_its_receipt_and_given_back(gateway: Gateway) -> None:
+    secret, key = gateway.key_of("failing", demo.OPEN, demo.OPEN)
+    reply = httpx.post(
+        f"{gateway.desk_url}/invoke",
+        json={"input": {"finding": 7}},
+        headers={"Authorization": f"Bearer {secret}"},
+        timeout=60,
+    )
+    assert reply.status_code == 502
+    assert reply.json()["error"]["code"] == "graph"
+    assert reply.json()["openledger"]["status"] == "failed"
+    gateway.desk.batcher.anchor()
+    assert gateway.balance(key.payer) == demo.OPEN
+    assert gateway.keys.get(key.id).spent == 0
+
+
+# -- x402: each call paid by who makes it ---------------------------------------------------------
+
+
+async def test_x402_pays_with_one_line_of_registration(gateway: Gateway) -> None:
+    client = gateway.world.people.client
+    before = gateway.balance(client.address)
+    async with x402HttpxClient(gateway.x402(client), timeout=60) as http:
+        reply = await http.post(f"{gateway.desk_url}/invoke", json={"input": {"finding": QUESTION}})
+    assert reply.status_code == 200, reply.text
+    assert ANSWER.lower() in reply.json()["output"].lower()
+    settled = decode_payment_response_header(reply.headers["PAYMENT-RESPONSE"])
+    assert settled.success
+    assert settled.payer == client.address
+    assert before - gateway.balance(client.address) == int(settled.amount or 0) == 10**17
+    mined = gateway.world.connection.chain.w3.eth.get_transaction_receipt(settled.transaction)
+    assert mined["status"] == 1
+
+    check_anchored(gateway, reply.headers["X-OpenLedger-Receipt"])
+
+
+def check_anchored(gateway: Gateway, cid: str) -> None:
+    """The gateway tells of the anchor and verifies nothing; who replays finds it verified."""
+    gateway.desk.batcher.anchor()
+    shown = httpx.get(f"{gateway.url}/actions/{cid}", timeout=60).json()
+    assert shown["state"] == "anchored"
+    assert shown["anchor"]["final"] is False
+    assert {c["verdict"] for c in shown["checks"] if c["name"] == "anchor"} == {"verified"}
+    assert shown["verification"] == "unverified"
+    connection = gateway.world.connection
+    report = verify(
+        cid, store=connection.store, ledger=connection.ledger, replayer=lambda _base: gateway.pool
+    )
+    assert report.summary == "verified", report.checks
+
+
+async def test_openai_pays_by_x402_too(gateway: Gateway) -> None:
+    client = gateway.world.people.client
+    http = x402HttpxClient(gateway.x402(client), timeout=60)
+    paying = openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="x402", http_client=http)
+    async with paying:
+        answer = await paying.chat.completions.create(model="findings", messages=ASKED, max_tokens=32)  # type: ignore[arg-type]
+    assert ANSWER.lower() in (answer.choices[0].message.content or "").lower()
+    action = fetch_action(answer.model_extra["openledger"]["receipt"], gateway.world.connection.store)
+    assert (action.record.client, action.record.seed_source) == (client.address, SeedSource.CLIENT)
+
+
+async def test_x402_keeps_to_the_clients_own_limit(gateway: Gateway) -> None:
+    client = gateway.world.people.client
+    before = gateway.balance(client.address)
+    async with x402HttpxClient(gateway.x402(client, most=10**17 - 1), timeout=60) as http:
+        with pytest.raises(Exception, match="max_amount_per_payment"):
+            await http.post(f"{gateway.desk_url}/invoke", json={"input": {"finding": QUESTION}})
+    assert gateway.balance(client.address) == before
+
+
+async def test_x402s_own_scheme_is_refused_because_it_binds_nothing(gateway: Gateway) -> None:
+    account = Account.from_key(gateway.world.people.client.key)
+    before = gateway.balance(account.address)
+    client = x402Client()
+    client.register("eip155:*", ExactEvmScheme(account))
+    client.set_spend_controls(False)
+    async with x402HttpxClient(client, timeout=60) as http:
+        reply = await http.post(f"{gateway.desk_url}/invoke", json={"input": {"finding": QUESTION}})
+    assert reply.status_code == 402
+    assert "does not bind this request" in reply.json()["error"]["what"]
+    assert "OpenScheme" in reply.json()["error"]["fix"]
+    assert gateway.balance(account.address) == before
+
+
+# -- hanging up -----------------------------------------------------------------------------------
+
+
+def pay(gateway: Gateway, url: str, body: Any) -> dict[str, str]:
+    """The header that pays for one request, as x402's client makes it."""
+    asked = httpx.post(url, json=body, timeout=60)
+    assert asked.status_code == 402
+    required = decode_payment_required_header(asked.headers["PAYMENT-REQUIRED"])
+    payload = gateway.x402(gateway.world.people.client, x402ClientSync()).create_payment_payload(required)
+    return {"PAYMENT-SIGNATURE": encode_payment_signature_header(payload)}
+
+
+def test_a_client_that_hangs_up_finds_its_receipt_later(gateway: Gateway) -> None:
+    client, body = gateway.world.people.client, {"input": {"finding": QUESTION, "reading": "What?"}}
+    before = gateway.balance(client.address)
+    headers = pay(gateway, f"{gateway.desk_url}/invoke", body)
+    with httpx.stream("POST", f"{gateway.desk_url}/stream", json=body, headers=headers, timeout=60) as reply:
+        assert reply.status_code == 200
+        payment_id = reply.headers["X-OpenLedger-Payment"]
+        assert next(reply.iter_lines()) == "event: ticket"
+    # The action has not ended, and nobody listens any more.
+    outbox, deadline = gateway.desk.outbox, time.monotonic() + 60
+    while outbox.get(payment_id).state is not State.SIGNED and time.monotonic() < deadline:
+        time.sleep(0.05)
+    row = outbox.get(payment_id)
+    assert row.state is State.SIGNED
+
+    again = [httpx.post(f"{gateway.desk_url}/invoke", json=body, headers=headers, timeout=60) for _ in "12"]
+    assert {reply.headers["X-OpenLedger-Receipt"] for reply in again} == {row.envelope}
+    assert [reply.json()["status"] for reply in again] == ["ok", "ok"]
+    assert before - gateway.balance(client.address) == 10**17
+    newest = httpx.get(f"{gateway.desk_url}/receipts?limit=1").json()["data"][0]
+    assert (newest["receipt"], newest["status"]) == (row.envelope, "ok")

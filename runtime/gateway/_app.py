@@ -23,6 +23,7 @@ from ._guard import Guard
 from ._keys import Keys
 from ._limits import Limiter, Limits
 from ._log import note
+from ._mcp import Mcp
 from ._openai_routes import openai_routes
 from ._token_stream import TokenStreams
 
@@ -41,7 +42,8 @@ def create_app(
     limits: Limits | None = None,
     anchor_every: float | None = None,
 ) -> FastAPI:
-    """An ASGI application that clients call the agents of ``services`` by: OpenAI's ``/v1``, ``/agents``, ``/actions``.
+    """An ASGI application that clients call the agents of ``services`` by: OpenAI's ``/v1``, ``/agents``, ``/actions``, and
+    MCP's ``/mcp/``.
 
     Calls are paid by x402, or with ``keys`` by a prepaid API key. With ``streams`` model agents stream token by
     token. With ``anchor_every`` it anchors that often, in seconds, and settles; without, whoever runs the services
@@ -53,6 +55,7 @@ def create_app(
     agents = Agents(services, connection)
     limiter = Limiter(limits or Limits())
     calls = Calls(connection, agents, keys, limiter, streams)
+    mcp = Mcp(agents, calls, limiter.limits.body_bytes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -61,7 +64,8 @@ def create_app(
         anchoring = (
             asyncio.create_task(_anchor(services, calls, anchor_every, stop)) if anchor_every else None
         )
-        yield
+        async with mcp.running():
+            yield
         stop.set()
         if anchoring is not None:
             await anchoring
@@ -88,6 +92,7 @@ def create_app(
             return Json({"status": "unavailable", "chain": False}, 503)
         return Json({"status": "ok", "chain": True, "block": block, "agents": len(agents.listed())})
 
+    app.mount("/mcp", mcp.app)
     app.add_middleware(cast(Any, Guard), limiter=limiter, keys=keys)
     app.add_exception_handler(OpenLedgerError, _told)
     app.add_exception_handler(RequestValidationError, _malformed)

@@ -1,4 +1,5 @@
-"""Clients as people have them, against a listening gateway: openai, ChatOpenAI, x402 on httpx, curl. All of them real."""
+"""Clients as people have them, against a listening gateway: openai, ChatOpenAI, MCP, x402 on httpx, curl. All of
+them real."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import httpx2
 import loop
 import openai
 import pytest
@@ -17,6 +19,8 @@ import world as demo
 from eth_account import Account
 from langchain_openai import ChatOpenAI
 from listening import listening
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 from x402 import x402Client, x402ClientSync
 from x402.http.clients import x402HttpxClient
 from x402.http.utils import (
@@ -205,6 +209,19 @@ def test_langchain_invokes_and_streams(gateway: Gateway) -> None:
     assert answer.usage_metadata is not None
     assert answer.usage_metadata["output_tokens"] > 0
     assert "".join(str(chunk.content) for chunk in chat.stream(QUESTION)) == answer.content
+
+
+async def test_an_mcp_client_has_the_agents_as_tools(gateway: Gateway) -> None:
+    headers = {"Authorization": f"Bearer {gateway.secret}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
+        Client(streamable_http_client(f"{gateway.url}/mcp/", http_client=http)) as client,
+    ):
+        assert {tool.name for tool in (await client.list_tools()).tools} == {"risk-desk", "findings"}
+        result = await client.call_tool("risk-desk", {"input": QUESTION})
+    assert not result.is_error
+    assert ANSWER.lower() in result.content[0].text.lower()  # type: ignore[union-attr]
+    assert result.structured_content["openledger"]["receipt"].startswith("bafy")
 
 
 def test_curl_needs_no_more_than_a_key(gateway: Gateway) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ...agents import Agent, load_agent
 from ...contracts import Signer
 from ...errors import UserError
 from ...openlora import AdapterRef, EnginePool, fetch_base, pool_config
-from ...registry import Connection
+from ...registry import AssetRef, Connection
 from ...registry.commands import console
 from ...settings import Settings
 from .._deploy import Registered, Service, deploy_agent
@@ -26,6 +26,9 @@ __all__ = ["StartRay", "Wanted", "running", "serve"]
 
 StartRay = Callable[[Settings], None]
 """Makes Ray ready; from a higher floor."""
+
+PoolFor = Callable[[Connection, AssetRef, Path], AbstractContextManager[EnginePool]]
+"""The engines for a base model, which is in that directory."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,26 @@ def registered_as(wanted: Wanted, agent: Agent, connection: Connection) -> Regis
 
 
 @contextmanager
+def _started(connection: Connection, base: AssetRef, directory: Path) -> Iterator[EnginePool]:
+    pool = EnginePool.start(pool_config(connection, base, directory))
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextmanager
 def running(
-    wanted: Sequence[Wanted], connection: Connection, signer: Signer, start_ray: StartRay, workers: int
+    wanted: Sequence[Wanted],
+    connection: Connection,
+    signer: Signer,
+    start_ray: StartRay,
+    *,
+    workers: int = 1,
+    pool_for: PoolFor = _started,
 ) -> Iterator[tuple[list[Service], TokenStreams]]:
     """The services of all agents, on one pool, and their streams; closed at the end. Raises ``UserError`` for agents
-    over different base models."""
+    over different base models, or with aliases that are open."""
     found = [(one, registered_as(one, load_agent(one.target), connection)) for one in wanted]
     bases = {registered.base for _, registered in found}
     if len(bases) != 1:
@@ -96,8 +114,7 @@ def running(
     directory = fetch_base(connection, base)
     start_ray(connection.settings)
     with ExitStack() as stack:
-        pool = EnginePool.start(pool_config(connection, base, directory))
-        stack.callback(pool.close)
+        pool = stack.enter_context(pool_for(connection, base, directory))
         streams = TokenStreams(pool)
         stack.callback(streams.close)
         services = []
@@ -134,7 +151,7 @@ def serve(
     logger.setLevel(logging.INFO)
     keys = Keys.open(connection, signer)
     try:
-        with running(wanted, connection, signer, start_ray, workers) as (services, streams):
+        with running(wanted, connection, signer, start_ray, workers=workers) as (services, streams):
             app = create_app(
                 services, connection, keys=keys, streams=streams, limits=limits, anchor_every=anchor_every
             )

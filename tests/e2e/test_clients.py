@@ -7,6 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +32,12 @@ from x402.http.utils import (
 from x402.mechanisms.evm.exact import ExactEvmScheme
 
 from openledger import datanets
+from openledger.agents import load_agent
 from openledger.openlora import EnginePool
 from openledger.registry import ModelCallStep, SeedSource, value_hash
 from openledger.runtime import Service, State, deploy_agent, register_agent
 from openledger.runtime.gateway import Key, Keys, TokenStreams, create_app, model_agent, register_open
+from openledger.runtime.gateway._serve import Wanted, running
 from openledger.staking import Verdict, fetch_action, verify
 
 PRICE = 10**16
@@ -272,6 +275,35 @@ def test_a_failed_action_is_told_with_its_receipt_and_given_back(gateway: Gatewa
     gateway.desk.batcher.anchor()
     assert gateway.balance(key.payer) == demo.OPEN
     assert gateway.keys.get(key.id).spent == 0
+
+
+def test_the_command_serves_an_agent_as_the_chain_has_it(gateway: Gateway) -> None:
+    """What ``openledger gateway serve`` runs, on the tests' pool."""
+    connection, operator, pool = gateway.world.connection, gateway.world.people.operator, gateway.pool
+    ids = {alias: ref.asset_id for alias, ref in gateway.world.adapters.items()}
+    registered = register_agent(
+        load_agent(loop.TARGET),
+        connection,
+        operator,
+        base=gateway.world.base.asset_id,
+        adapters=ids,
+        datanet_ids=[ref.asset_id for ref in gateway.world.datanets.values()],
+        stake=loop.STAKE,
+        engine_class=pool.engine_class,
+    )
+    aliases = ",".join(f"{alias}={asset}" for alias, asset in ids.items())
+    wanted = Wanted.parse(f"{loop.TARGET}={registered.agent_id},{aliases}")
+    with (
+        running([wanted], connection, operator, lambda _: None, pool_for=lambda *_: nullcontext(pool)) as (
+            services,
+            streams,
+        ),
+        listening(create_app(services, connection, keys=gateway.keys, streams=streams)) as url,
+    ):
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=gateway.secret)
+        answer = client.chat.completions.create(model=f"agent:{registered.agent_id}", messages=ASKED)
+    assert services[0].registered == registered
+    assert ANSWER.lower() in (answer.choices[0].message.content or "").lower()
 
 
 # -- x402: each call paid by who makes it ---------------------------------------------------------

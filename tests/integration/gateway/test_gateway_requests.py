@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +179,62 @@ def test_without_payment_it_says_what_would_be_taken(site: Any) -> None:
     assert terms["asset"] == contracts.token.address
     assert terms["network"] == f"eip155:{contracts.chain.chain_id}"
     assert (terms["scheme"], terms["amount"]) == ("exact", str(10**16))
+
+
+_texts = st.text(max_size=20)
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3),
+    max_leaves=8,
+)
+_messages = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "system", "x"]), "content": _texts | _values}),
+    max_size=3,
+)
+_bodies = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.sampled_from(["echo", "talk", "agent:1", "adapter:1"]) | _texts,
+        "messages": _messages | _values,
+        "prompt": _texts | _values,
+        "input": _values,
+        "thread": _texts | _values,
+        "parent": _texts | _values,
+        "stream": st.booleans() | _values,
+        "temperature": st.floats() | _values,
+        "max_tokens": st.integers() | _values,
+        "stop": _values,
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def empty(site: Any) -> dict[str, str]:
+    """A key whose account holds nothing: all is looked at, and nothing is ever run."""
+    headers, _ = site.house.key(funds=0)
+    return headers | {"Content-Type": "application/json"}
+
+
+@settings(max_examples=80)
+@given(
+    path=st.sampled_from(
+        ["/v1/chat/completions", "/v1/completions", "/agents/1/invoke", "/agents/2/stream", "/mcp/"]
+    ),
+    body=_bodies | _values,
+)
+def test_nothing_that_is_sent_breaks_it(site: Any, empty: dict[str, str], path: str, body: Any) -> None:
+    reply = site.http.post(path, content=json.dumps(body), headers=empty)
+    assert 400 <= reply.status_code < 500, reply.text
+
+
+@settings(max_examples=40)
+@given(
+    path=st.sampled_from(["/v1/models/{}", "/actions/{}", "/agents/{}", "/agents/1/receipts?before={}"]),
+    text=st.text(min_size=1, max_size=30) | st.integers().map(str),
+)
+def test_no_address_breaks_it(site: Any, path: str, text: str) -> None:
+    reply = site.http.get(path.format(quote(text, safe="")))
+    assert reply.status_code < 500, reply.text
 
 
 def test_it_describes_itself(site: Any) -> None:

@@ -43,6 +43,8 @@ def _compose() -> None:
     for folder in ("contracts", "registry", "openlora", "runtime"):
         import_module(f".{folder}._cli", __package__).add_to(app)
     import_module(".staking._cli", __package__).add_to(app, retrain=_retrain)
+    agent = import_module(".registry._cli", __package__).agent
+    import_module(".ray_cluster._cli", __package__).add_to(app, agent)
 
 
 def _retrain(step: TrainingStep, base: Path, datanets: Sequence[Datanet], draw: int | None) -> str:

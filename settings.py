@@ -38,7 +38,8 @@ class Settings(BaseSettings):
     ipfs_timeout: float = Field(default=60.0, gt=0, description="seconds per content call")
     ray_address: str | None = Field(default=None, description="Ray cluster; default a local Ray")
     ray_wheel: str | None = Field(
-        default=None, description="openledger's wheel for Ray's nodes, path or URI; default they have it installed"
+        default=None,
+        description="openledger's wheel for Ray's nodes, path or URI; default they have it installed",
     )
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; default SQLite under home")
     base_model: str | None = Field(

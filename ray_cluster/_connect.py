@@ -57,6 +57,10 @@ def refused(address: str, said: str) -> ExecutionError:
     said = " ".join(said.split())
     if "ersion mismatch" in said:
         fix = "install the cluster's versions of Ray and Python here, or this machine's there"
+    elif "No node info" in said:
+        fix = (
+            f"a driver has to be on a node of its cluster: openledger cluster up --address {address} --cpus 0"
+        )
     elif "uthentication" in said or "token" in said:
         fix = "set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token"
     else:

@@ -160,6 +160,7 @@ class Fleet:
                         best.load += 1
                         return best
                     if not self._changed.wait(ends - time.monotonic()) and time.monotonic() >= ends:
+                        self._changed.notify()  # it may have been told of a place that another can take
                         raise ExecutionError(
                             "no worker could run the action",
                             why=self._refused or f"the workers are {', '.join(self._states()) or 'gone'}",
@@ -207,17 +208,21 @@ class Fleet:
 
         while not self._closed and ray.is_initialized():
             self._wake.clear()
-            with self._changed:
-                self._look()
-                self._scale()
-                moving = any(state != "serving" for state in self._states())
-                falling = self._surplus_since is not None
-                counts, waiting = Counter(self._states()), self._waiting
-                running = self._ongoing() - waiting
-            self._report(counts, running, waiting)
-            self._wake.wait(
-                TICK if moving else min(REPORT, self._scaling.downscale_delay_s / 4) if falling else REPORT
-            )
+            patience = REPORT
+            try:
+                with self._changed:
+                    self._look()
+                    self._scale()
+                    if any(state != "serving" for state in self._states()):
+                        patience = TICK
+                    elif self._surplus_since is not None:
+                        patience = min(REPORT, self._scaling.downscale_delay_s / 4)
+                    counts, waiting = Counter(self._states()), self._waiting
+                    running = self._ongoing() - waiting
+                self._report(counts, running, waiting)
+            except Exception as error:  # noqa: BLE001 - of Ray, which may be on its way back: nobody else would look
+                self._refused = str(error)
+            self._wake.wait(patience)
 
     def _look(self) -> None:
         """See which workers have come up, cannot, or are done."""

@@ -100,7 +100,7 @@ class Keeper:
             except OpenLedgerError as error:
                 failures += 1
                 self._metrics.failed()
-                wait = min(wait * 2**failures, LONGEST_WAIT, max(1.0, self._watch() / 8))
+                wait = min(wait * 2 ** min(failures, 12), LONGEST_WAIT, max(1.0, self._watch() / 8))
                 self._log.write(
                     "away", f"{error} Again in {wait:.0f} s.", code=error.code, retryIn=round(wait)
                 )

@@ -153,7 +153,7 @@ def deploy_agent(
     registered: Registered,
     connection: Connection,
     sender: Signer,
-    generator: Generator,
+    generator: Generator | None,
     base_directory: Path,
     *,
     workers: int | Scaling = 1,
@@ -163,7 +163,8 @@ def deploy_agent(
     """Start workers and the operator of a registered agent, and continue whatever a crash interrupted.
 
     ``agent`` is ``FILE:NAME`` or the agent; ``sender`` pays the gas and must be the agent's owner, approved by
-    it, or its record key; ``generator`` is the pool it generates on; ``workers`` is their number, or how it is chosen.
+    it, or its record key; ``generator`` is the pool it generates on, None for one that calls no
+    model; ``workers`` is their number, or how it is chosen.
     """
     declared = load_agent(agent) if isinstance(agent, str) else agent
     settings, agent_id = connection.settings, registered.agent_id

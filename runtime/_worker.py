@@ -60,7 +60,7 @@ class _Worker:
     def __init__(
         self,
         agent: Agent | str,
-        generator: Generator,
+        generator: Generator | None,
         base: str,
         adapters: Mapping[str, AdapterRef],
         concurrency: int,
@@ -69,7 +69,7 @@ class _Worker:
         # Synchronous nodes wait in threads for the pool; asyncio's few default threads would be the limit.
         self._threads = ThreadPoolExecutor(2 * concurrency, thread_name_prefix="node")
         self._agent = load_agent(agent) if isinstance(agent, str) else agent
-        self._models = Models(generator, HFCodec(base), dict(adapters))
+        self._models = Models() if generator is None else Models(generator, HFCodec(base), dict(adapters))
         self._graph = self._agent.graph()
         if memory:
             _limit_memory(memory)
@@ -117,14 +117,14 @@ class RayRunner:
     def __init__(
         self,
         agent: Agent | str,
-        generator: Generator,
+        generator: Generator | None,
         base: str,
         adapters: Mapping[str, AdapterRef],
         *,
         scaling: Scaling | None = None,
         timeout: float = 300.0,
     ) -> None:
-        """``timeout`` is seconds a job may wait for a worker; how long it may run, the agent declares. Raises
+        """Without a ``generator`` the graph can call no model. ``timeout`` is seconds a job may wait for a worker; how long it may run, the agent declares. Raises
         ``ExecutionError`` when no worker comes up."""
         import ray
 

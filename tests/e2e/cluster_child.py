@@ -108,8 +108,7 @@ def moves(log: Log, cluster: Any, home: Path, cache: Path) -> dict[str, Any]:
         )
         directory = modelfactory.ensure_base(cache)
         pair = Scaling(2, 2, num_cpus=1)
-        nobody: Any = None
-        service = deploy_agent(TARGET, registered, connection, owner, nobody, directory, workers=pair)
+        service = deploy_agent(TARGET, registered, connection, owner, None, directory, workers=pair)
         until(lambda: service.runner.states == ["serving"] * 2)
         client = Client(customer, connection.as_(customer))
         before = connection.ledger.balance(client.address)
@@ -122,7 +121,9 @@ def moves(log: Log, cluster: Any, home: Path, cache: Path) -> dict[str, Any]:
             until(lambda: len(log.lines()) == 4)
             victim = log.lines()[0][1]
             (lost,) = [node for node in cluster.worker_nodes if node.node_id == victim]
+            moving = sum(node == victim for _, node, _ in log.lines())
             cluster.remove_node(lost, allow_graceful=False)
+            until(lambda: len(log.lines()) == 4 + moving)
             log.release()
             receipts = [one.result(120) for one in running]
             alone = service.runner.states
@@ -153,8 +154,7 @@ def moves(log: Log, cluster: Any, home: Path, cache: Path) -> dict[str, Any]:
 def runner(directory: Path, scaling: Any) -> Any:
     from openledger.runtime import RayRunner
 
-    nobody: Any = None
-    return RayRunner(TARGET, nobody, str(directory), {}, scaling=scaling)
+    return RayRunner(TARGET, None, str(directory), {}, scaling=scaling)
 
 
 def job(task: dict[str, str]) -> Any:
@@ -164,19 +164,19 @@ def job(task: dict[str, str]) -> Any:
 
 
 def scales(log: Log, directory: Path) -> dict[str, Any]:
-    """Six tasks where a worker takes two; then two of them go on, on different workers."""
+    """Four tasks where a worker takes two; then two of them go on, on different workers."""
     from openledger.runtime import Scaling
 
-    scaling = Scaling(1, 3, 2, 2, downscale_delay_s=0.5, num_cpus=0.5)
+    scaling = Scaling(1, 2, 2, 2, downscale_delay_s=0.5, num_cpus=0.5)
     crew = runner(directory, scaling)
     first = crew.states
-    with ThreadPoolExecutor(6) as threads:
-        running = [threads.submit(crew.run, job(log.task(f"task-{at}"))) for at in range(6)]
-        until(lambda: len(log.lines()) == 6)
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(crew.run, job(log.task(f"task-{at}"))) for at in range(4)]
+        until(lambda: len(log.lines()) == 4)
         busy = crew.states
         of = {process: name for name, _, process in log.lines()}
         staying = sorted(of.values())[:2]
-        for name in {f"task-{at}" for at in range(6)} - set(staying):
+        for name in {f"task-{at}" for at in range(4)} - set(staying):
             log.release(name)
         until(lambda: sorted(crew.states) == ["draining", "serving"])
         for name in staying:

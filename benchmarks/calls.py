@@ -55,7 +55,7 @@ def cost(call: Callable[[bytes], Any], threads: int) -> dict[str, float]:
 
 
 def main() -> None:
-    ray.init(include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20)
+    ray.init("local", include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20)
     found: dict[str, Any] = {}
     actor = ray.remote(Echo).options(num_cpus=0, max_concurrency=16).remote()
     for threads in (1, 16):

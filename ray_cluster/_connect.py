@@ -36,7 +36,7 @@ def connect(settings: Settings | None = None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         if address is None:
-            ray.init(include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
+            ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
         else:
             ray.init(address=address, runtime_env=_shipped(settings), **quiet)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:

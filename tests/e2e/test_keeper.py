@@ -34,7 +34,7 @@ def service(world: demo.World, pool: EnginePool, uses: Uses) -> Iterator[Service
     operator = world.people.operator
     with Deployment(doubler, world.connection) as deployment:
         registered = deployment.registered(operator, uses, stake=100 * demo.OPEN, engine_class="none")
-        made = deploy_agent(TARGET, registered, world.connection, operator, pool, uses.directory)
+        made = deploy_agent(TARGET, registered, world.connection, operator, None, uses.directory)
         yield made
         made.close()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ExecutionError, UserError
 from ..settings import Settings, get_settings
-from ._node import Node, token_path
+from ._node import LOOPBACK, Node, token_path
 from ._wheel import slim_wheel
 
 __all__ = ["connect"]
@@ -29,6 +29,9 @@ def connect(settings: Settings | None = None) -> None:
     address = settings.ray_address or (node.address if node is not None else None)
     if address is not None:
         use_token(settings)
+    if node is not None and node.local:
+        for name, value in LOOPBACK.items():
+            os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -86,6 +87,8 @@ def deploy(
     from ..staking import DaemonLog
     from ._connect import connect
 
+    # Ray logs an error for handles among a restartable actor's arguments; that such workers do come back is tested.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     memory = parse_bytes(worker_memory) if worker_memory else 0
     scaling = Scaling(
         min_workers,

@@ -24,8 +24,13 @@ from typing import Self
 from ..errors import ExecutionError, UserError
 from ..settings import Settings
 
-__all__ = ["Node", "token_path"]
+__all__ = ["LOOPBACK", "Node", "token_path"]
 
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""With it Ray takes 127.0.0.1 for this machine's address, as on other systems it always does; without, it puts a reachable
+one in its place, and listens on all."""
+
+_LOCAL = "127.0.0.1"
 _START_TIMEOUT = 90.0
 _STOP_TIMEOUT = 40.0
 
@@ -51,6 +56,11 @@ class Node:
     """URL of this node's Prometheus metrics."""
     ray_version: str
 
+    @property
+    def local(self) -> bool:
+        """Whether no other machine reaches it."""
+        return self.address.startswith(f"{_LOCAL}:")
+
     @classmethod
     def running(cls, settings: Settings) -> Self | None:
         """The node that was started from this home, if it is alive."""
@@ -66,7 +76,7 @@ class Node:
         settings: Settings,
         *,
         address: str | None = None,
-        host: str = "127.0.0.1",
+        host: str = _LOCAL,
         port: int = 6379,
         cpus: int | None = None,
         gpus: int | None = None,
@@ -79,7 +89,8 @@ class Node:
         """Start the head of a cluster at ``host:port``, or with ``address`` a node of the cluster there.
 
         Authentication by token is on: the environment's token, else the one kept under ``home``, made for a new cluster.
-        ``host`` is the address that other nodes and drivers reach this one by; the dashboard listens on loopback only.
+        ``host`` is the address that other nodes and drivers reach this one by; on 127.0.0.1 nothing listens to other
+        machines. The dashboard never does.
         ``memory`` is bytes for actors and tasks. Raises ``UserError`` for a port that is taken, a node that runs already or
         a token that is missing, ``ExecutionError`` when Ray does not start.
         """
@@ -94,6 +105,8 @@ class Node:
                     fix="use it, or stop it by `openledger cluster down`",
                 )
             environment = _authenticated(settings, new=address is None)
+            if address is None and host == _LOCAL:
+                environment |= LOOPBACK
             wanted = (
                 {"--port": port, "--dashboard-port": dashboard_port if dashboard else None}
                 if address is None
@@ -145,6 +158,8 @@ def _command(
     command += [f"--node-ip-address={host}", f"--metrics-export-port={metrics_port}"]
     # Ray's own choice of these is fixed, and taken where another Ray runs on the machine.
     command += [f"--dashboard-agent-listen-port={_free_port()}"]
+    if host == _LOCAL:  # no firewall to open a range in: any free port will do
+        command += ["--min-worker-port=0", "--max-worker-port=0"]
     if address is not None:
         return [*command, f"--address={address}"]
     command += ["--head", f"--port={port}", f"--ray-client-server-port={_free_port()}"]
@@ -155,6 +170,9 @@ def _command(
 def _authenticated(settings: Settings, *, new: bool) -> dict[str, str]:
     """The environment of the node, with the cluster's token in a file."""
     environment = dict(os.environ) | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
+    environment.pop(
+        "RAY_BACKEND_LOG_LEVEL", None
+    )  # what a command keeps from its user belongs into the node's logs
     # What a shell of this virtual environment has set; Ray's workers start by the same.
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     kept = token_path(settings)

@@ -4,8 +4,7 @@ Each is a Ray actor; Ray places it, restarts it when its process or its node is 
 node when there is no room. What is decided here is what only the one caller of all workers knows: their loads. The
 rule is Ray Serve's: as many as ``ongoing requests / target_ongoing_requests``, between a least and a most number, at
 once upwards, after a delay downwards. They are no Serve deployment because of what a call costs: through Serve's
-router it takes several times the CPU of an actor call, more than all of an action's accounting may take (docs/operator.md,
-Workers).
+handle 4 times the CPU of an actor call, more than all of an action's accounting may take (docs/operator.md, Workers).
 """
 
 from __future__ import annotations

@@ -129,14 +129,13 @@ class Deployment:
             return None
 
     def _complete(self, signer: Any, agent_id: int, stake: int) -> None:
-        """Stake and escrow, whichever is missing."""
+        """What is missing of the stake, and the escrow: where there is one, nothing is made."""
         contracts, ledger = self._connection.contracts, self._connection.as_(signer)
         missing = stake - ledger.stake_of(agent_id)
         if missing > 0:
             ledger.approve(str(contracts.vault.address), missing)
             ledger.send(contracts.vault.functions.deposit(agent_id, missing))
-        if not int(str(ledger.call(contracts.pool.functions.escrowOf(agent_id))), 16):
-            ledger.send(contracts.pool.functions.createEscrow(agent_id))
+        ledger.send(contracts.pool.functions.createEscrow(agent_id))
 
     # What the agent names
 

@@ -133,7 +133,8 @@ def test_a_cluster_on_this_machine_starts_is_seen_and_ends(
         assert stat.S_IMODE(token.stat().st_mode) == 0o600
         assert "openledger cluster down" in command(*up, "--port", port, exits=1)
         seen = command("cluster", "status", "--json")
-        assert [one["alive"] for one in seen["nodes"]] == [True]
+        assert [(one["host"], one["alive"]) for one in seen["nodes"]] == [("127.0.0.1", True)]
+        assert node["metrics"] == f"http://127.0.0.1:{metrics}/metrics"
         assert seen["total"]["CPU"] == 1
         assert seen["total"]["desk"] == 2
         assert seen["engines"] == seen["workers"] == []

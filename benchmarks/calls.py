@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from importlib.util import find_spec
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import psutil

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import resources
 from string import Template
 
+from pydantic import SecretStr
+
 from ..errors import UserError
 from ..settings import Settings
 from ._node import token_path
@@ -19,8 +21,8 @@ __all__ = ["Group", "grafana_dashboard", "kuberay_manifest", "ray_manifest"]
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?")
 
-# Settings that hold a secret or a place on this machine; the manifest refers to secrets and has places of its own.
-_OWN = {"home", "cache", "private_key", "database_url", "ray_address"}
+# Places on this machine, and a URL that may hold a password; the manifest has places of its own, and refers to secrets.
+_OWN = {"home", "cache", "keystore", "database_url", "ray_address"}
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,9 @@ def grafana_dashboard() -> str:
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:
-    """What the settings say other than their defaults, as variables without their prefix."""
-    said = settings.model_dump(mode="json", exclude=_OWN, exclude_defaults=True)
+    """What the settings say other than their defaults, as variables without their prefix; no secret."""
+    secret = {name for name in type(settings).model_fields if isinstance(getattr(settings, name), SecretStr)}
+    said = settings.model_dump(mode="json", exclude=_OWN | secret, exclude_defaults=True)
     return {
         key.upper(): value if isinstance(value, str) else json.dumps(value) for key, value in said.items()
     }

@@ -25,6 +25,7 @@ def settings(tmp_path: Path) -> Settings:
         rpc_url="https://rpc.example.org",
         chain_id=1234,
         private_key=SECRET,  # type: ignore[arg-type]
+        keystore_password="password",  # type: ignore[arg-type]
         database_url="postgresql://user:password@db/outbox",
         engine={"max_model_len": 4096},
         engine_gpus=1,

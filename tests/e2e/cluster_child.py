@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -50,6 +51,9 @@ def porter() -> Any:
     graph.add_edge(START, "carry")
     graph.add_edge("carry", END)
     return graph
+
+
+hasty = replace(porter, name="hasty", timeout=1.0)
 
 
 def until(holds: Callable[[], Any], seconds: float = 90) -> None:
@@ -151,10 +155,10 @@ def moves(log: Log, cluster: Any, home: Path, cache: Path) -> dict[str, Any]:
         }
 
 
-def runner(directory: Path, scaling: Any) -> Any:
+def runner(directory: Path, scaling: Any, target: str = TARGET) -> Any:
     from openledger.runtime import RayRunner
 
-    return RayRunner(TARGET, None, str(directory), {}, scaling=scaling)
+    return RayRunner(target, None, str(directory), {}, scaling=scaling)
 
 
 def job(task: dict[str, str]) -> Any:
@@ -179,6 +183,7 @@ def scales(log: Log, directory: Path) -> dict[str, Any]:
         for name in {f"task-{at}" for at in range(4)} - set(staying):
             log.release(name)
         until(lambda: sorted(crew.states) == ["draining", "serving"])
+        time.sleep(1)  # many looks at whether it has nothing left to do
         for name in staying:
             log.release(name)
         outputs = [one.result(60).output for one in running]
@@ -212,6 +217,20 @@ def limits(log: Log, directory: Path) -> dict[str, Any]:
     }
 
 
+def replaces(log: Log, directory: Path) -> dict[str, Any]:
+    """A task that does not end in its agent's time, and goes on in its thread."""
+    from openledger.runtime import Scaling
+
+    crew = runner(directory, Scaling(1, 1), TARGET.replace(":porter", ":hasty"))
+    (stuck,) = crew.workers
+    late = crew.run(job(log.task("late")))
+    until(lambda: crew.states == ["serving"] and crew.workers != [stuck])
+    log.release()
+    after = crew.run(job(log.task("after")))
+    crew.close()
+    return {"late": [late.status.name, late.output["code"]], "after": after.output}
+
+
 def main() -> None:
     folder, cache = map(Path, sys.argv[1:])
     import ray
@@ -229,6 +248,7 @@ def main() -> None:
         "moves": moves(Log(folder / "moves"), cluster, folder / "home", cache),
         "scales": scales(Log(folder / "scales"), directory),
         "limits": limits(Log(folder / "limits"), directory),
+        "replaces": replaces(Log(folder / "replaces"), directory),
     }
     ray.shutdown()
     cluster.shutdown()

@@ -45,6 +45,8 @@ def _compose() -> None:
         import_module(f".{folder}._cli", __package__).add_to(app)
     import_module(".staking._cli", __package__).add_to(app, retrain=_retrain)
     import_module(".runtime.gateway._cli", __package__).add_to(app, start_ray=_start_ray)
+    agent = import_module(".registry._cli", __package__).agent
+    import_module(".ray_cluster._cli", __package__).add_to(app, agent)
 
 
 def _retrain(step: TrainingStep, base: Path, datanets: Sequence[Datanet], draw: int | None) -> str:

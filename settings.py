@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     ipfs_api: str | None = Field(default=None, description="IPFS RPC multiaddr; default a local block store")
     ipfs_timeout: float = Field(default=60.0, gt=0, description="seconds per content call")
     ray_address: str | None = Field(default=None, description="Ray cluster; default a local Ray")
+    ray_wheel: str | None = Field(
+        default=None,
+        description="openledger's wheel for Ray's nodes, path or URI; default they have it installed",
+    )
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; default SQLite under home")
     base_model: str | None = Field(
         default=None, description="Hugging Face name or path; default the small Llama"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._chat import HFCodec, PoolChat, chat
 from ._declare import DEFAULT_SPLIT, AdapterSpec, Agent, agent
-from ._execute import Outcome, execute
+from ._execute import Outcome, abandoned, execute
 from ._load import load_agent
 from ._plain import plain
 from ._trace import Codec, Models, Seed, Trace, current_trace, tracing
@@ -20,6 +20,7 @@ __all__ = [
     "PoolChat",
     "Seed",
     "Trace",
+    "abandoned",
     "agent",
     "chat",
     "current_trace",

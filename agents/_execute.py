@@ -14,7 +14,7 @@ from ._declare import Agent
 from ._plain import plain
 from ._trace import CaptureCallbacks, Models, Seed, Trace, tracing
 
-__all__ = ["Outcome", "execute"]
+__all__ = ["Outcome", "abandoned", "execute"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,21 @@ async def execute(
                 output = plain(agent.output_value(state))
         except TimeoutError:
             status, output = Status.FAILED, _error("timeout", f"the action took over {agent.timeout:g} s")
+        except MemoryError:
+            status, output = (
+                Status.FAILED,
+                _error("memory", "the action asked for more memory than it may have"),
+            )
         except OpenLedgerError as error:
             status, output = Status.FAILED, _error(error.code, str(error))
         except Exception as error:  # noqa: BLE001 - whatever user code raises is this action's recorded failure
             status, output = Status.FAILED, _error("graph", f"{type(error).__name__}: {error}")
     return Outcome(status, output, tuple(trace.steps()), started, int(time.time()))
+
+
+def abandoned(started: int, why: str) -> Outcome:
+    """The failed outcome of an action that ends whatever process it runs in. ``started`` is unix seconds."""
+    return Outcome(Status.FAILED, _error("worker", why), (), started, int(time.time()))
 
 
 def _error(code: str, message: str) -> Any:

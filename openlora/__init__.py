@@ -11,6 +11,7 @@ from ._connected import fetch_base, fetch_tokenizer, open_adapters, pool_config,
 from ._engine import AdapterSource, Engine, EngineStats
 from ._peft import Limits
 from ._pool import EnginePool, PoolConfig
+from ._replica import NAMESPACE
 from ._sampler import choose, deficit, gumbel
 from ._stream import Chunk
 from ._tolerance import (
@@ -44,6 +45,7 @@ from ._verify import Replay, replay, vote
 __all__ = [
     "GROSS_DELTA",
     "LENGTH",
+    "NAMESPACE",
     "STOP",
     "TOLERANCES",
     "AdapterRef",

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 from ..errors import EngineError, OpenLedgerError, OverloadedError
 from . import _vllm
 from ._jobs import DeadlineError
-from ._replica import DrainingError, PoolConfig
+from ._replica import NAMESPACE, DrainingError, PoolConfig, actor_name
 from ._router import Router, State
 from ._stream import Chunk
 from ._types import AdapterRef, GenerationRequest
 
-__all__ = ["Dispatch", "get", "run"]
+__all__ = ["Dispatch", "find", "get", "run"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,8 @@ ATTEMPTS = 4
 """Replicas a request may be lost with, before it is taken for what kills them."""
 
 PROBE = (0.25, 8.0)
-"""Seconds between the first two looks at whether a lost replica is back, and between later ones at most."""
+"""Seconds between the first two looks at whether a lost replica is back or another has its place, and between later
+ones at most."""
 
 
 @lru_cache
@@ -50,14 +51,23 @@ class _Full(dict[int, OverloadedError]):
 
 
 class Dispatch:
-    """The replicas of a pool as one process sees them. Every coroutine runs in the loop of ``run``."""
+    """The replicas of the pool ``name`` as one process sees them, None for an empty place. Every coroutine runs in the
+    loop of ``run``.
 
-    def __init__(self, config: PoolConfig, replicas: list[Any]) -> None:
-        self._config, self._replicas = config, replicas
+    An engine that is put into the place of one that went has its name, by which every process finds it.
+    """
+
+    def __init__(self, config: PoolConfig, replicas: list[Any], name: str) -> None:
+        self._config, self._replicas, self._name = config, replicas, name
         self._router = Router(len(replicas))
         self._watches: dict[int, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._closed = False
+        empty = [place for place, replica in enumerate(replicas) if replica is None]
+        for place in empty:
+            self._router.states[place] = "drained"
+        if empty:
+            run(self._await(empty))
 
     @property
     def states(self) -> list[State]:
@@ -130,6 +140,18 @@ class Dispatch:
                 await self._ask(replica, "drain")
         await asyncio.to_thread(ray.kill, self._replicas[replica])
 
+    async def fill(self, place: int, replica: Any) -> None:
+        """Put an engine that serves into the place of one that went."""
+        watch = self._watches.pop(place, None)
+        if watch is not None and watch is not asyncio.current_task():
+            watch.cancel()
+        self._replicas[place] = replica
+        self._set(place, "serving")
+
+    async def _await(self, places: list[int]) -> None:
+        for place in places:
+            self._set(place, "drained")
+
     async def close(self, patience: float) -> None:
         import ray
 
@@ -155,12 +177,7 @@ class Dispatch:
                 lost += self._survive(replica, error, lost, full)
 
     async def _ask(self, replica: int, method: str, *arguments: Any) -> Any:
-        reference = getattr(self._replicas[replica], method).remote(*arguments)
-        try:
-            return await asyncio.wrap_future(reference.future())
-        except asyncio.CancelledError:
-            _cancel(reference)
-            raise
+        return await _answer(getattr(self._replicas[replica], method).remote(*arguments))
 
     async def _place(self, key: str, full: _Full) -> int:
         """The replica for a request; waits while all are restarting. Raises what the ``full`` ones said when no other is
@@ -201,40 +218,58 @@ class Dispatch:
             raise mine from error
         if self._router.states[replica] in ("serving", "restarting"):
             self._set(replica, "restarting")
-            if replica not in self._watches:
-                self._watches[replica] = asyncio.ensure_future(self._watch(replica))
         if lost + 1 >= ATTEMPTS:
             raise mine from error
         full.clear()  # it had begun: what others said before that is old
         return 1
 
     async def _watch(self, replica: int) -> None:
-        """Until a lost replica serves again or is dead for good."""
+        """Until a replica that went serves again: the same one, restarted by Ray, or another in its place."""
         import ray
 
         pause, most = PROBE
         while ray.is_initialized():
+            mine = self._replicas[replica]
             try:
-                async with asyncio.timeout(self._config.start_timeout):
-                    await self._ask(replica, "info")
+                if self._router.states[replica] == "restarting":
+                    found = mine
+                else:
+                    found = await asyncio.to_thread(find, self._name, replica)
+                if found is not None and (found != mine or self._router.states[replica] == "restarting"):
+                    async with asyncio.timeout(self._config.start_timeout):
+                        await _answer(found.info.remote())
+                    await self.fill(replica, found)
+                    return
+                pause = most
             except ray.exceptions.ActorDiedError:
-                found: State = "dead"
-                break
+                self._set(replica, "dead")
             except Exception:  # noqa: BLE001 - whatever keeps it from serving may pass
-                await asyncio.sleep(pause)
                 pause = min(2 * pause, most)
-            else:
-                found = "serving"
-                break
-        else:
-            return
-        del self._watches[replica]
-        if self._router.states[replica] == "restarting":
-            self._set(replica, found)
+            await asyncio.sleep(pause)
 
     def _set(self, replica: int, state: State) -> None:
         self._router.states[replica] = state
         self._changed.set()
+        if state != "serving" and not self._closed and replica not in self._watches:
+            self._watches[replica] = asyncio.ensure_future(self._watch(replica))
+
+
+async def _answer(reference: Any) -> Any:
+    try:
+        return await asyncio.wrap_future(reference.future())
+    except asyncio.CancelledError:
+        _cancel(reference)
+        raise
+
+
+def find(pool: str, place: int) -> Any:
+    """The engine at a place of a pool, wherever it was started; None while there is none."""
+    import ray
+
+    try:
+        return ray.get_actor(actor_name(pool, place), NAMESPACE)
+    except ValueError:
+        return None
 
 
 def _joined(done: Chunk | None, chunk: Chunk) -> Chunk:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 from ..errors import EngineError, UserError
 from . import _vllm
-from ._dispatch import Dispatch, get, run
+from ._dispatch import Dispatch, find, get, run
 from ._engine import EngineStats
-from ._replica import Info, PoolConfig, Replica
+from ._replica import NAMESPACE, Info, PoolConfig, Replica, actor_name
 from ._router import State
 from ._stream import Chunk
 from ._types import AdapterRef, AssetRef, Choice, Generation, GenerationRequest, Sampling
@@ -21,6 +23,12 @@ from ._types import AdapterRef, AssetRef, Choice, Generation, GenerationRequest,
 __all__ = ["EnginePool", "PoolConfig"]
 
 T = TypeVar("T")
+
+_PLACES = 64
+"""Places of a pool that ``join`` looks into for its first engine."""
+
+_FREED = 10.0
+"""Seconds after which a name that is still taken belongs to an engine that runs."""
 
 
 class EnginePool:
@@ -30,9 +38,9 @@ class EnginePool:
     the same replicas. ``close`` ends them.
     """
 
-    def __init__(self, config: PoolConfig, replicas: Sequence[Any], info: Info) -> None:
-        self._config, self._replicas, self._info = config, list(replicas), info
-        self._dispatch = Dispatch(config, self._replicas)
+    def __init__(self, config: PoolConfig, replicas: Sequence[Any], info: Info, name: str) -> None:
+        self._config, self._replicas, self._info, self._name = config, list(replicas), info, name
+        self._dispatch = Dispatch(config, self._replicas, name)
         self._tokenizer: Any = None
 
     @classmethod
@@ -40,26 +48,18 @@ class EnginePool:
         """Start ``config.replicas`` replicas and wait until they serve.
 
         Ray must be initialised. Raises ``UserError`` for a base model or engine arguments that cannot
-        work, ``EngineError`` when a replica does not come up in time, as when Ray has no room for it.
+        work, or where a pool of that name runs, ``EngineError`` when a replica does not come up in time, as when Ray has
+        no room for it.
         """
         import ray
 
-        if not ray.is_initialized():
-            raise EngineError("Ray is not running", fix="call ray.init() first, or ray.init(address=…)")
-        environment = _vllm.environment() | dict(config.env)
-        if Path(config.base).exists():
-            environment.setdefault("HF_HUB_OFFLINE", "1")
-        actor = ray.remote(Replica).options(
-            num_cpus=config.num_cpus,
-            num_gpus=config.num_gpus,
-            max_concurrency=config.concurrency,
-            max_restarts=config.restarts,
-            max_task_retries=0,  # lost calls are made again by Dispatch, on another replica
-            scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": environment},
-        )
-        replicas = [actor.remote(config) for _ in range(config.replicas)]
+        _require_ray()
+        name = config.name or uuid4().hex[:12]
+        places = max(config.replicas, config.max_replicas)
+        replicas: list[Any] = []
         try:
+            for place in range(config.replicas):
+                replicas.append(_launch(config, name, place))
             infos = [cast(Info, get(replica.info.remote(), config.start_timeout)) for replica in replicas]
             if len(set(infos)) != 1:
                 raise EngineError(
@@ -71,12 +71,34 @@ class EnginePool:
             for replica in replicas:
                 ray.kill(replica)
             raise
-        return cls(config, replicas, infos[0])
+        return cls(config, replicas + [None] * (places - len(replicas)), infos[0], name)
+
+    @classmethod
+    def join(cls, name: str, timeout: float = 60.0) -> EnginePool:
+        """The running pool of that name, whoever started it. ``timeout`` seconds are for its answer.
+
+        Raises: UserError: no pool of that name runs on this cluster. EngineError: it gives no answer in time.
+        """
+        _require_ray()
+        first = next((found for place in range(_PLACES) if (found := find(name, place)) is not None), None)
+        if first is None:
+            raise UserError(
+                f"No pool {name!r} runs on this Ray cluster", fix="start one: EnginePool.start(…)"
+            )
+        config = cast(PoolConfig, get(first.config.remote(), timeout))
+        info = cast(Info, get(first.info.remote(), timeout))
+        places = range(max(config.replicas, config.max_replicas))
+        return cls(config, [find(name, place) for place in places], info, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._config, self._replicas, self._info)
+        return type(self), (self._config, self._replicas, self._info, self._name)
 
     # What it is
+
+    @property
+    def name(self) -> str:
+        """Under which Ray knows its engines, as ``engine/<name>/<place>``."""
+        return self._name
 
     @property
     def base_asset(self) -> AssetRef | None:
@@ -107,7 +129,7 @@ class EnginePool:
 
     @property
     def states(self) -> list[State]:
-        """What this process knows of each replica: ``serving``, ``restarting``, ``drained`` or ``dead``."""
+        """What this process knows of each place: ``serving``, ``restarting``, ``drained`` (or empty) or ``dead``."""
         return self._dispatch.states
 
     def stats(self) -> list[EngineStats]:
@@ -179,8 +201,8 @@ class EnginePool:
 
     def drain(self, replica: int, timeout: float = 60.0) -> None:
         """Take a replica out of service: new requests go to the others, those it holds end, then its process does,
-        after ``timeout`` seconds at the latest; what still runs then is made again elsewhere. For good: there are
-        fewer replicas afterwards.
+        after ``timeout`` seconds at the latest; what still runs then is made again elsewhere. Its place is empty until
+        ``replace`` fills it.
 
         Raises: UserError: the pool has no such replica.
         """
@@ -190,7 +212,42 @@ class EnginePool:
                 why=f"this pool has replicas 0 to {len(self._replicas) - 1}",
                 fix="name one of them",
             )
+        if self._replicas[replica] is None:
+            raise UserError(f"Replica {replica} cannot be drained", why="its place is empty")
         _result(run(self._dispatch.drain(replica, timeout)))
+
+    def replace(self, replica: int | None = None) -> int:
+        """Start an engine in the place of one that was drained or is dead, or in an empty place; the first such without
+        ``replica``. Returns its place once it serves; other holders of the pool find it by themselves within seconds.
+        An unnamed pool's ends with the driver that called this.
+
+        Raises: UserError: that place, or every one, has an engine. EngineError: it does not come up.
+        """
+        import ray
+
+        states = self.states
+        free = [place for place, state in enumerate(states) if state in ("drained", "dead")]
+        if replica not in (None, *free) or not free:
+            raise UserError(
+                "No replica can be started" + ("" if replica is None else f" in place {replica}"),
+                why=f"the places are {', '.join(states)}",
+                fix="drain one first, or start the pool with more max_replicas",
+            )
+        place = free[0] if replica is None else replica
+        started = _launch(self._config, self._name, place)
+        try:
+            info = cast(Info, get(started.info.remote(), self._config.start_timeout))
+            if info != self._info:
+                raise EngineError(
+                    "The new replica differs from the pool",
+                    why=f"it reports {info}, the pool {self._info}",
+                    fix="give every node the same build",
+                )
+        except BaseException:
+            ray.kill(started)
+            raise
+        _result(run(self._dispatch.fill(place, started)))
+        return place
 
     def close(self, timeout: float = 30.0) -> None:
         """Take no new work, let what runs end, then end the replicas, after ``timeout`` seconds at the latest; what
@@ -202,6 +259,46 @@ class EnginePool:
 
     async def _acall(self, adapter: AdapterRef | None, method: str, *arguments: Any) -> Any:
         return await asyncio.wrap_future(run(self._dispatch.call(adapter, "call", method, *arguments)))
+
+
+def _require_ray() -> None:
+    import ray
+
+    if not ray.is_initialized():
+        raise EngineError("Ray is not running", fix="call ray.init() first, or ray.init(address=…)")
+
+
+def _launch(config: PoolConfig, name: str, place: int) -> Any:
+    """The actor of an engine, being created. Raises ``UserError`` when the place has one."""
+    import ray
+
+    environment = _vllm.environment() | dict(config.env)
+    if Path(config.base).exists():
+        environment.setdefault("HF_HUB_OFFLINE", "1")
+    actor = ray.remote(Replica).options(
+        name=actor_name(name, place),
+        namespace=NAMESPACE,
+        lifetime="detached" if config.name else None,
+        num_cpus=config.num_cpus,
+        num_gpus=config.num_gpus,
+        max_concurrency=config.concurrency,
+        max_restarts=config.restarts,
+        max_task_retries=0,  # lost calls are made again by Dispatch, on another replica
+        scheduling_strategy="SPREAD",
+        runtime_env={"env_vars": environment},
+    )
+    ends = time.monotonic() + _FREED
+    while True:
+        try:
+            return actor.remote(config, name, place)
+        except ValueError as error:  # Ray frees the name of an actor a moment after its end
+            if time.monotonic() > ends:
+                raise UserError(
+                    f"Place {place} of pool {name!r} has an engine already",
+                    why=_vllm.reason(error),
+                    fix="join the pool: EnginePool.join(name)",
+                ) from None
+            time.sleep(0.1)
 
 
 def _result(future: Future[T]) -> T:

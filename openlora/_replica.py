@@ -16,12 +16,16 @@ from typing import Any, TypeVar
 from ..errors import EngineError
 from ._engine import AdapterSource, Engine, EngineStats
 from ._jobs import Answer, timed_out
+from ._metrics import EngineMetrics
 from ._stream import MOST, Chunk, Feed, pause
 from ._types import AssetRef, Generation, GenerationRequest, Queue, Tiers
 
-__all__ = ["DrainingError", "Info", "PoolConfig", "Replica"]
+__all__ = ["NAMESPACE", "DrainingError", "Info", "PoolConfig", "Replica", "actor_name"]
 
 T = TypeVar("T")
+
+REPORT = 5.0
+"""Seconds between two reports of an engine's counters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,12 @@ class PoolConfig:
     engine: Mapping[str, Any] = field(default_factory=dict)
     """vLLM's engine arguments, under vLLM's names."""
     replicas: int = 1
-    """Engines, each a Ray actor; Ray puts them on different nodes where it can."""
+    """Engines to begin with, each a Ray actor; Ray puts them on different nodes where it can."""
+    max_replicas: int = 0
+    """Places for engines; ``EnginePool.replace`` fills an empty one. Never fewer than ``replicas``."""
+    name: str = ""
+    """With a name the pool outlives whoever started it: any driver of the cluster finds it by ``EnginePool.join``, and
+    it runs until it is closed. Without one it ends with its driver."""
     timeout: float = 600.0
     """Seconds for one call, its retries on other replicas included."""
     start_timeout: float = 600.0
@@ -66,6 +75,15 @@ class Info:
     stop_token_ids: tuple[int, ...]
 
 
+NAMESPACE = "openledger"
+"""Ray's namespace of the actors' names, so that drivers find each other's."""
+
+
+def actor_name(pool: str, replica: int) -> str:
+    """Under which Ray knows the engine at a place of a pool: ``engine/<pool>/<place>``."""
+    return f"engine/{pool}/{replica}"
+
+
 class DrainingError(EngineError):
     """This replica takes no new work; another may."""
 
@@ -73,8 +91,8 @@ class DrainingError(EngineError):
 class Replica:
     """Its engine is made by the first call, so that a refusal reaches the caller as itself."""
 
-    def __init__(self, config: PoolConfig) -> None:
-        self._config = config
+    def __init__(self, config: PoolConfig, pool: str, place: int) -> None:
+        self._config, self._pool, self._place = config, pool, place
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         # Calls that block: refusals that ask the chain, and replays, which are several requests each.
@@ -83,6 +101,7 @@ class Replica:
         self._carried = 0
         self._idle = asyncio.Event()
         self._flowing: set[Feed] = set()  # of streams that have begun
+        self._reporting: asyncio.Task[None] | None = None
 
     def _get(self) -> Engine:
         with self._lock:
@@ -103,8 +122,14 @@ class Replica:
         engine = self._engine
         return engine if engine is not None else await asyncio.to_thread(self._get)
 
+    async def config(self) -> PoolConfig:
+        """What the pool was started with, for who joins it."""
+        return self._config
+
     async def info(self) -> Info:
         engine = await self._ready()
+        if self._reporting is None:
+            self._reporting = asyncio.ensure_future(self._report())
         return Info(engine.engine_class, engine.vocab_size, engine.max_model_len, engine.stop_token_ids)
 
     async def stats(self) -> EngineStats:
@@ -165,6 +190,13 @@ class Replica:
         self._draining = True
         if self._carried:
             await self._idle.wait()
+
+    async def _report(self) -> None:
+        """Tell Ray's metrics what the engine counts, until the process ends."""
+        metrics = EngineMetrics(self._pool, self._place)
+        while True:
+            metrics.report((await self._ready()).stats())
+            await asyncio.sleep(REPORT)
 
     async def _submit(self, begin: Callable[[], T], cancel: Callable[[T], object]) -> T:
         """``begin`` in a thread; cancelled meanwhile, what it began is cancelled as well."""

@@ -1,11 +1,15 @@
-"""Joining the cluster that the settings name, or starting a small one on this machine."""
+"""Joining the cluster that the settings name, or the one started here, or a small one of this process's own."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
-from ..errors import ExecutionError
+from ..errors import ExecutionError, UserError
 from ..settings import Settings, get_settings
+from ._node import LOOPBACK, Node, token_path
+from ._wheel import slim_wheel
 
 __all__ = ["connect"]
 
@@ -13,25 +17,73 @@ _OBJECT_STORE = 100 * 2**20  # bytes: records are small, adapters travel through
 
 
 def connect(settings: Settings | None = None) -> None:
-    """Make Ray ready in this process: the cluster at ``ray_address``, else a local one with every core.
+    """Make Ray ready in this process: the cluster at ``ray_address``, else the one that ``openledger cluster up`` started
+    here, else a local one with every core, for this process alone.
 
-    Does nothing when Ray is ready already. Raises ``ExecutionError`` when the cluster cannot be joined.
+    To another cluster the wheel ``ray_wheel`` is shipped, as a ``py_modules`` entry, where the settings name one. Does
+    nothing when Ray is ready already. Raises ``ExecutionError`` when the cluster cannot be joined.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    settings = settings or get_settings()
+    node = Node.running(settings) if settings.ray_address is None else None
+    address = settings.ray_address or (node.address if node is not None else None)
+    if address is not None:
+        use_token(settings)
+    if node is not None and node.local:
+        for name, value in LOOPBACK.items():
+            os.environ.setdefault(name, value)
     import ray
 
-    settings = settings or get_settings()
     if ray.is_initialized():
         return
-    quiet = {"log_to_driver": False, "logging_level": "error"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
-        if settings.ray_address:
-            ray.init(address=settings.ray_address, **quiet)
+        if address is None:
+            ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
         else:
-            ray.init(include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ExecutionError(
-            f"cannot join the Ray cluster {settings.ray_address or 'on this machine'}",
-            why=str(error),
-            fix="check OPENLEDGER_RAY_ADDRESS and RAY_AUTH_TOKEN, or unset the address to use this machine",
-        ) from error
+            ray.init(address=address, runtime_env=_shipped(settings), **quiet)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise refused(address or "on this machine", str(error)) from error
+
+
+def use_token(settings: Settings) -> None:
+    """Have Ray authenticate with the environment's token, else with the one kept under ``home``."""
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    elif token_path(settings).is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_path(settings))
+
+
+def refused(address: str, said: str) -> ExecutionError:
+    """Why Ray did not join the cluster, and what to do."""
+    said = " ".join(said.split())
+    if "ersion mismatch" in said:
+        fix = "install the cluster's versions of Ray and Python here, or this machine's there"
+    elif "No node info" in said:
+        fix = (
+            f"a driver has to be on a node of its cluster: openledger cluster up --address {address} --cpus 0"
+        )
+    elif "uthentication" in said or "token" in said:
+        fix = "set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token"
+    else:
+        fix = (
+            "check OPENLEDGER_RAY_ADDRESS and the token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH (a wrong token reads like a "
+            "lost connection), or unset the address to use this machine"
+        )
+    return ExecutionError(f"cannot join the Ray cluster {address}", why=said[:600], fix=fix)
+
+
+def _shipped(settings: Settings) -> dict[str, Any] | None:
+    wheel = settings.ray_wheel
+    if wheel is None:
+        return None
+    if "://" in wheel:
+        return {"py_modules": [wheel]}
+    path = Path(wheel)
+    if not path.is_file() or path.suffix != ".whl":
+        raise UserError(
+            f"OPENLEDGER_RAY_WHEEL names {wheel}, which is no wheel",
+            fix="build one: python -m build --wheel; or unset it where the nodes have openledger installed",
+        )
+    return {"py_modules": [str(slim_wheel(path, settings.cache_dir / "wheels"))]}

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from ._batcher import Batcher
     from ._client import Client
     from ._deploy import Lineage, Registered, Service, deploy_agent, register_agent
+    from ._fleet import Scaling, WorkerState
     from ._index import Index
+    from ._keeper import Keeper, Keeping
     from ._local import LocalRun, run
     from ._operator import Attributor, Credit, Job, Operator, Runner
+    from ._resume import Deployment, Uses
     from ._worker import LocalRunner, RayRunner, run_job
 
 __all__ = [
@@ -25,8 +28,11 @@ __all__ = [
     "Batcher",
     "Client",
     "Credit",
+    "Deployment",
     "Index",
     "Job",
+    "Keeper",
+    "Keeping",
     "Lineage",
     "LocalRun",
     "LocalRunner",
@@ -38,11 +44,14 @@ __all__ = [
     "Receipt",
     "Registered",
     "Runner",
+    "Scaling",
     "Service",
     "SignedTicket",
     "SpanAttributor",
     "Spent",
     "State",
+    "Uses",
+    "WorkerState",
     "deploy_agent",
     "explain_action",
     "register_agent",
@@ -61,6 +70,12 @@ _LAZY = {
     "register_agent": "_deploy",
     "Batcher": "_batcher",
     "Client": "_client",
+    "Deployment": "_resume",
+    "Uses": "_resume",
+    "Keeper": "_keeper",
+    "Keeping": "_keeper",
+    "Scaling": "_fleet",
+    "WorkerState": "_fleet",
     "Index": "_index",
     "LocalRun": "_local",
     "run": "_local",

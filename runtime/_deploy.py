@@ -27,12 +27,13 @@ from ..registry import (
 )
 from ._attribute import SpanAttributor
 from ._batcher import Batcher
+from ._fleet import Scaling
 from ._operator import Operator
 from ._outbox import Outbox
 from ._phases import Observe, ignore
 from ._worker import RayRunner
 
-__all__ = ["Lineage", "Registered", "Service", "deploy_agent", "register_agent"]
+__all__ = ["Lineage", "Registered", "Service", "declaration", "deploy_agent", "register_agent"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,29 @@ def register_agent(
             why=f"an agent needs at least {least}",
             fix="stake more; nothing was registered",
         )
+    manifest, base_ref, chosen = declaration(
+        agent, connection, base=base, adapters=adapters, datanet_ids=datanet_ids, engine_class=engine_class
+    )
+    vault = connection.contracts.vault
+    ledger.approve(str(vault.address), stake)
+    agent_id = connection.agents.register(signer, agent.name, agent.description or agent.name)
+    ledger.send(vault.functions.deposit(agent_id, stake))
+    ledger.send(connection.contracts.pool.functions.createEscrow(agent_id))
+    epoch = connection.agents.open_epoch(signer, agent_id, connection.record_key(agent_id).address, manifest)
+    return Registered(agent_id, epoch, manifest, base_ref, chosen, str(signer.address))
+
+
+def declaration(
+    agent: Agent,
+    connection: Connection,
+    *,
+    base: int,
+    adapters: Mapping[str, int],
+    datanet_ids: Sequence[int],
+    engine_class: str,
+) -> tuple[Manifest, AssetRef, dict[str, AdapterRef]]:
+    """What an epoch of ``agent`` declares with these assets: the manifest, and its base and adapters. Raises as
+    ``register_agent``."""
     missing = sorted(set(agent.adapters) - set(adapters))
     if missing:
         raise UserError(
@@ -93,19 +117,10 @@ def register_agent(
         graph_digest=_source_digest(agent),
         fixed=[FixedShare(*share) for share in agent.fixed.items()],
     )
-    vault = connection.contracts.vault
-    ledger.approve(str(vault.address), stake)
-    agent_id = connection.agents.register(signer, agent.name, agent.description or agent.name)
-    ledger.send(vault.functions.deposit(agent_id, stake))
-    ledger.send(connection.contracts.pool.functions.createEscrow(agent_id))
-    epoch = connection.agents.open_epoch(signer, agent_id, connection.record_key(agent_id).address, manifest)
-    return Registered(
-        agent_id,
-        epoch,
+    return (
         manifest,
         AssetRef(model.asset_id, model.cid),
         {alias: AdapterRef(a.asset_id, a.cid) for alias, a in chosen.items()},
-        str(signer.address),
     )
 
 
@@ -138,17 +153,18 @@ def deploy_agent(
     registered: Registered,
     connection: Connection,
     sender: Signer,
-    generator: Generator,
+    generator: Generator | None,
     base_directory: Path,
     *,
-    workers: int = 1,
+    workers: int | Scaling = 1,
     observe: Observe = ignore,
     new_outbox: bool = False,
 ) -> Service:
     """Start workers and the operator of a registered agent, and continue whatever a crash interrupted.
 
     ``agent`` is ``FILE:NAME`` or the agent; ``sender`` pays the gas and must be the agent's owner, approved by
-    it, or its record key; ``generator`` is the pool it generates on.
+    it, or its record key; ``generator`` is the pool it generates on, None for one that calls no
+    model; ``workers`` is their number, or how it is chosen.
     """
     declared = load_agent(agent) if isinstance(agent, str) else agent
     settings, agent_id = connection.settings, registered.agent_id
@@ -174,7 +190,8 @@ def deploy_agent(
     )
     outbox = Outbox(url)
     ledger = connection.as_(sender)
-    runner = RayRunner(agent, generator, str(base_directory), registered.adapters, workers=workers)
+    scaling = Scaling(workers, workers) if isinstance(workers, int) else workers
+    runner = RayRunner(agent, generator, str(base_directory), registered.adapters, scaling=scaling)
     operator = Operator(
         declared,
         agent_id=agent_id,

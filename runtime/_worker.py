@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from ..agents import Agent, HFCodec, Models, Outcome, execute, load_agent
+from ..agents import Agent, HFCodec, Models, Outcome, abandoned, execute, load_agent
 from ..errors import ExecutionError, OpenLedgerError
-from ..openlora import AdapterRef, Generator
-from ..registry import step_seed
+from ..openlora import NAMESPACE, AdapterRef, Generator
+from ..registry import Status, step_seed
+from ._fleet import Fleet, Scaling, WorkerState
+from ._metrics import AgentMetrics
 from ._operator import Job
+from ._solitary import Solitary
 
 __all__ = ["LocalRunner", "RayRunner", "run_job"]
+
+GRACE = 30.0
+"""Seconds beyond its timeout after which an action is taken for stuck, and its worker is ended."""
 
 
 async def run_job(agent: Agent, graph: Any, models: Models, job: Job) -> Outcome:
@@ -52,16 +60,23 @@ class _Worker:
     def __init__(
         self,
         agent: Agent | str,
-        generator: Generator,
+        generator: Generator | None,
         base: str,
         adapters: Mapping[str, AdapterRef],
         concurrency: int,
+        memory: int,
     ) -> None:
         # Synchronous nodes wait in threads for the pool; asyncio's few default threads would be the limit.
         self._threads = ThreadPoolExecutor(2 * concurrency, thread_name_prefix="node")
         self._agent = load_agent(agent) if isinstance(agent, str) else agent
-        self._models = Models(generator, HFCodec(base), dict(adapters))
+        self._models = Models() if generator is None else Models(generator, HFCodec(base), dict(adapters))
         self._graph = self._agent.graph()
+        if memory:
+            _limit_memory(memory)
+
+    async def ready(self) -> float:
+        """Seconds an action may take."""
+        return self._agent.timeout
 
     async def run(self, job: Job) -> Outcome:
         asyncio.get_running_loop().set_default_executor(self._threads)
@@ -71,65 +86,155 @@ class _Worker:
         return os.getpid()
 
 
-class RayRunner:
-    """A fixed set of worker actors for one agent, taken in turn.
+def _limit_memory(more: int) -> None:
+    """Let this process allocate no more than ``more`` bytes beyond what it has: what asks for them gets a ``MemoryError``,
+    where without a limit the kernel or Ray would kill a process of its own choice. Needs Linux 4.7."""
+    import resource
 
-    A worker that dies is restarted by Ray and its job is run again there: the seed follows from the
-    payment, so the second run gives the same output, and nothing was recorded for the first.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    limit = int(status["VmData"].split()[0]) * 1024 + more
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+class _Lost(Exception):
+    """The worker ended under the job, or with ``stuck`` stopped answering."""
+
+    def __init__(self, why: str, *, stuck: bool = False) -> None:
+        super().__init__(why)
+        self.stuck = stuck
+
+
+class RayRunner:
+    """Workers for one agent on Ray, as many as its jobs need, the least loaded of them for each job.
+
+    A job whose worker is lost is run again: the seed follows from the payment, so the second run gives the same
+    output, and nothing was recorded for the first. It is run in a worker for itself alone, where it can take nobody with
+    it. A job that ends that one, too, ``ALONE`` times, is what ends them: its action fails.
     """
+
+    ALONE = 2
 
     def __init__(
         self,
         agent: Agent | str,
-        generator: Generator,
+        generator: Generator | None,
         base: str,
         adapters: Mapping[str, AdapterRef],
         *,
-        workers: int = 1,
-        concurrency: int = 16,
+        scaling: Scaling | None = None,
         timeout: float = 300.0,
-        num_cpus: float = 0.0,
     ) -> None:
-        """``timeout`` is seconds a job may take, restarts included; ``num_cpus`` is reserved per worker."""
+        """Without a ``generator`` the graph can call no model. ``timeout`` is seconds a job may wait for a worker; how long it may run, the agent declares. Raises
+        ``ExecutionError`` when no worker comes up."""
         import ray
 
-        actor = ray.remote(_Worker).options(
-            num_cpus=num_cpus, max_restarts=-1, max_task_retries=2, max_concurrency=concurrency
-        )
-        self._timeout = timeout
-        self._workers = [actor.remote(agent, generator, base, adapters, concurrency) for _ in range(workers)]
-        self._turn = itertools.count()
-        self._lock = threading.Lock()
-        ray.get([worker.pid.remote() for worker in self._workers], timeout=timeout)
+        scaling = scaling or Scaling()
+        name = agent.rpartition(":")[2] if isinstance(agent, str) else agent.name
+
+        def launch(alone: bool = False) -> Any:
+            # One that is alone for a job reserves nothing: where a node was lost there may be no room for another.
+            concurrency = 1 if alone else scaling.max_ongoing_requests
+            actor = ray.remote(_Worker).options(
+                name=f"worker/{name}/{uuid4().hex[:8]}",
+                namespace=NAMESPACE,
+                num_cpus=0 if alone else scaling.num_cpus,
+                memory=None if alone else scaling.memory or None,
+                max_restarts=0 if alone else -1,
+                max_task_retries=0,  # lost jobs are run again here, on another worker
+                max_concurrency=concurrency,
+                scheduling_strategy="SPREAD",
+            )
+            return actor.remote(agent, generator, base, adapters, concurrency, scaling.memory)
+
+        self._timeout, self._limited = timeout, scaling.memory > 0
+        self._metrics = AgentMetrics(name)
+        self._solitary = Solitary(partial(launch, alone=True), scaling.max_workers)
+        self._fleet = Fleet(scaling, launch, self._metrics.workers, timeout)
 
     @property
     def workers(self) -> list[Any]:
-        """The actor handles."""
-        return list(self._workers)
+        """The actor handles, without those that are being drained."""
+        return [worker.handle for worker in self._fleet.workers]
+
+    @property
+    def states(self) -> list[WorkerState]:
+        """``starting``, ``serving``, ``restarting`` or ``draining``, of every worker."""
+        return self._fleet.states
 
     def run(self, job: Job) -> Outcome:
-        import ray
-
-        with self._lock:
-            worker = self._workers[next(self._turn) % len(self._workers)]
-        try:
-            outcome: Outcome = ray.get(worker.run.remote(job), timeout=self._timeout)
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, OpenLedgerError):
-                raise error.cause from None
-            raise ExecutionError(
-                "a worker failed", why=str(error.cause), fix="read its log; the action will be run again"
-            ) from error
-        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
-            raise ExecutionError(
-                "no worker could run the action",
-                why=str(error),
-                fix="check `ray status`; the action is kept and recover() runs it again",
-            ) from error
+        """Raises ``ExecutionError`` when no worker could run it: it may be run again."""
+        began = time.time()
+        outcome = self._run_beside_others(job)
+        if outcome is None:
+            self._metrics.lost()
+            outcome = self._run_alone(job, int(began))
+        self._metrics.done(outcome, time.time() - began)
         return outcome
 
     def close(self) -> None:
-        import ray
+        self._fleet.close()
 
-        for worker in self._workers:
-            ray.kill(worker)
+    def _run_beside_others(self, job: Job) -> Outcome | None:
+        """None when others may have had a part in how it ended: the worker was lost, or its memory used up."""
+        with self._fleet.lease(time.monotonic() + self._timeout) as worker:
+            try:
+                outcome = _ask(worker.handle, job, worker.limit)
+            except _Lost as lost:
+                self._fleet.lost(worker, stuck=lost.stuck)
+                return None
+        failure = outcome.output["code"] if outcome.status is Status.FAILED else ""
+        if failure == "timeout":
+            self._fleet.renew(worker)  # a thread cannot be stopped: the job may still run
+        return None if failure == "memory" and self._limited else outcome
+
+    def _run_alone(self, job: Job, began: int) -> Outcome:
+        why = ""
+        for _ in range(self.ALONE):
+            try:
+                with self._solitary.lease(self._timeout) as worker:
+                    return _ask(worker, job, _limit(worker, self._timeout))
+            except _Lost as lost:
+                self._metrics.lost()
+                why = str(lost)
+        return abandoned(began, f"every worker that ran it was lost: {why}")
+
+
+def _limit(worker: Any, timeout: float) -> float:
+    """Seconds an action may take there, once it is up."""
+    import ray
+
+    try:
+        return float(_get(worker.ready.remote(), timeout))
+    except ray.exceptions.GetTimeoutError:
+        raise ExecutionError(
+            "no worker could run the action",
+            why=f"none was ready in {timeout:g} s; the cluster may have no room",
+            fix="see `openledger cluster status`; the action is kept and recover() runs it again",
+        ) from None
+
+
+def _ask(worker: Any, job: Job, limit: float) -> Outcome:
+    import ray
+
+    try:
+        outcome: Outcome = _get(worker.run.remote(job), limit + GRACE)
+    except ray.exceptions.GetTimeoutError:
+        raise _Lost(f"it gave no answer {GRACE:g} s after the action's {limit:g} s", stuck=True) from None
+    return outcome
+
+
+def _get(reference: Any, timeout: float) -> Any:
+    """What a worker answered. Raises ``_Lost`` when it ended, Ray's ``GetTimeoutError`` when it gives no answer."""
+    import ray
+
+    gone = ray.exceptions
+    try:
+        return ray.get(reference, timeout=max(0.0, timeout))
+    except gone.RayTaskError as error:
+        if isinstance(error.cause, OpenLedgerError):
+            raise error.cause from None
+        raise ExecutionError(
+            "a worker failed", why=str(error.cause), fix="read its log; the action will be run again"
+        ) from error
+    except (gone.RayActorError, gone.OutOfMemoryError, gone.NodeDiedError) as error:
+        raise _Lost(" ".join(str(error).split())[:300]) from error

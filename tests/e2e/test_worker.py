@@ -16,7 +16,11 @@ from openledger.staking import Verdict, verify
 
 
 def kill_worker(stack: Any) -> int:
-    (worker,) = stack.honest.runner.workers
+    runner = stack.honest.runner
+    ends = time.monotonic() + 60
+    while runner.states != ["serving"] and time.monotonic() < ends:
+        time.sleep(0.05)
+    (worker,) = runner.workers
     pid: int = ray.get(worker.pid.remote(), timeout=60)
     os.kill(pid, signal.SIGKILL)
     return pid

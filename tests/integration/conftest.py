@@ -12,7 +12,9 @@ import ray
 def running_ray() -> Iterator[None]:
     mine = not ray.is_initialized()
     if mine:
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+        ray.init(
+            "local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20
+        )
     yield
     if mine:
         ray.shutdown()

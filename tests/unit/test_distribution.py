@@ -73,6 +73,12 @@ def test_the_shipped_datanets_are_there(wheel: zipfile.ZipFile, files: set[str])
         )
 
 
+def test_the_manifests_and_the_dashboard_are_there(files: set[str]) -> None:
+    manifests = {f"ray_cluster/manifests/{path.name}" for path in (ROOT / "ray_cluster/manifests").iterdir()}
+    assert {*manifests, "ray_cluster/dashboards/openledger.json"} <= files
+    assert "ray_cluster/manifests/kuberay.yaml" in manifests
+
+
 def test_nothing_of_the_repository_s_workshop_is_in_it(files: set[str]) -> None:
     forbidden = {"tests", "benchmarks", "examples", "scripts", "docs", "node_modules", "src", "test", "script",
                  "tools", "snapshots", "out", "cache", "lib", ".dev", ".venv", ".openledger", "__pycache__"}  # fmt: skip

@@ -292,6 +292,35 @@ def test_a_killed_replica_fails_no_request_cuts_no_stream_and_comes_back(
     assert all(now.requests > then for now, then in zip(pair.stats(), was, strict=True))
 
 
+def test_a_drained_replica_is_replaced_for_every_holder(pair: EnginePool, tiny: Tiny) -> None:
+    other = pickle.loads(ray.cloudpickle.dumps(pair))
+    requests = [ask(who, 8) for who in everyone(tiny)] * 4
+    expected = pair.generate_many(requests)
+    with pytest.raises(UserError, match="serving, serving"):
+        pair.replace()
+    gone = process(pair, 0)
+    pair.drain(0)
+    assert all(
+        map(same, other.generate_many(requests), expected)
+    )  # who was not told finds out, and loses nothing
+    assert other.states[0] != "serving"
+    assert pair.replace() == 0
+    assert pair.states == ["serving", "serving"]
+    assert process(pair, 0) != gone
+    until(lambda: other.states == ["serving", "serving"])
+    assert other.stats()[0].requests == 0
+    assert all(map(same, other.generate_many(requests), expected))
+    assert all(one.requests for one in other.stats())
+
+
+def test_a_running_pool_is_joined_by_its_name(pair: EnginePool) -> None:
+    joined = EnginePool.join(pair.name)
+    assert joined.states == ["serving", "serving"]
+    assert same(joined.generate(ask(None)), pair.generate(ask(None)))
+    with pytest.raises(UserError, match="nowhere"):
+        EnginePool.join("nowhere")
+
+
 def test_draining_and_closing_let_what_runs_end_and_take_nothing_new(pair: EnginePool, tiny: Tiny) -> None:
     other = pickle.loads(ray.cloudpickle.dumps(pair))
     expected = other.generate(ask(None, LONG)).tokens

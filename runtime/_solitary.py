@@ -1,0 +1,63 @@
+"""Workers for one job at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import ExecutionError
+
+__all__ = ["Solitary"]
+
+
+class Solitary:
+    """Workers that run one job at a time, for jobs that were lost with a worker they shared: whatever ends one of these was
+    the job in it. ``most`` at once; none while nobody needs one."""
+
+    def __init__(self, launch: Callable[[], Any], most: int) -> None:
+        self._launch, self._places = launch, threading.BoundedSemaphore(most)
+        self._lock = threading.Lock()
+        self._users = 0
+        self._spare: list[Any] = []
+
+    @contextmanager
+    def lease(self, timeout: float) -> Iterator[Any]:
+        """An actor for one job; one that is not given back whole is ended. Raises ``ExecutionError`` after ``timeout``
+        seconds without one."""
+        with self._lock:
+            self._users += 1
+        try:
+            if not self._places.acquire(timeout=timeout):
+                raise ExecutionError(
+                    "no worker could run the action",
+                    why="others that lost their worker are run first",
+                    fix="the action is kept and recover() runs it again",
+                )
+            try:
+                with self._lock:
+                    worker = self._spare.pop() if self._spare else None
+                worker = worker if worker is not None else self._launch()
+                try:
+                    yield worker
+                except BaseException:
+                    self._end(worker)
+                    raise
+                with self._lock:
+                    self._spare.append(worker)
+            finally:
+                self._places.release()
+        finally:
+            with self._lock:
+                self._users -= 1
+                ended, self._spare = ([], self._spare) if self._users else (self._spare, [])
+            for worker in ended:
+                self._end(worker)
+
+    @staticmethod
+    def _end(worker: Any) -> None:
+        import ray
+
+        if ray.is_initialized():
+            ray.kill(worker)

@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     kms_key: str | None = Field(default=None, description="id of an AWS KMS key that signs instead")
 
     @property
+    def names_a_key(self) -> bool:
+        """Whether any key that signs is set."""
+        return any(key is not None for key in (self.private_key, self.keystore, self.kms_key))
+
+    @property
     def cache_dir(self) -> Path:
         return (self.cache or self.home / "cache").absolute()
 

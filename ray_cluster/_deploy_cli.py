@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..agents import Agent
     from ..openlora import AssetRef, EnginePool
     from ..registry import Connection
-    from ..runtime import Deployment, Uses
+    from ..runtime import Deployment, Service, Uses
+    from ..runtime.gateway import TokenStreams
     from ..staking import Entry
 
 __all__ = ["add_to", "parse_bytes"]
@@ -69,6 +70,11 @@ def deploy(
     anchor_after: Annotated[
         float, typer.Option(min=0, help="seconds an action waits for others to be anchored with")
     ] = 60,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="answer HTTP there: OpenAI's /v1, x402, prepaid keys, MCP"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="address to answer HTTP on")] = "127.0.0.1",
     new_outbox: Annotated[
         bool, typer.Option("--new-outbox", help="the outbox is lost and all that was ever signed is anchored")
     ] = False,
@@ -84,6 +90,7 @@ def deploy(
     """
     from ..agents import load_agent
     from ..runtime import Deployment, Keeper, Keeping, Scaling, deploy_agent
+    from ..runtime.gateway import TokenStreams
     from ..staking import DaemonLog
     from ._connect import connect
 
@@ -101,7 +108,7 @@ def deploy(
     target = _absolute(target)
     declared = load_agent(target)
     settings = get_settings()
-    if account is None and settings.rpc_url is None and settings.private_key is None:
+    if account is None and settings.rpc_url is None and not settings.names_a_key:
         account = _DEVNET_OPERATOR
     says = (
         f"Puts the agent {declared.name!r} into service. When it is new, it is registered and its stake deposited: that can be "
@@ -120,12 +127,13 @@ def deploy(
             review.done(
                 said, agentId=registered.agent_id, epoch=registered.epoch, manifest=registered.manifest.cid
             )
+        streams = None if port is None or pool is None else TokenStreams(pool)
         service = deploy_agent(
             target,
             registered,
             connection,
             signer,
-            pool,
+            pool if streams is None else streams.generator,
             uses.directory,
             workers=scaling,
             new_outbox=new_outbox,
@@ -147,12 +155,18 @@ def deploy(
                 keeper.run()
             else:
                 keeper.start()
-                _wait()
+                if port is None:
+                    _wait()
+                else:
+                    console.print(f"answering on http://{host}:{port}")
+                    _answer(service, connection, signer, streams, host, port)
         finally:
             try:
                 keeper.close()
             finally:
                 service.close()
+                if streams is not None:
+                    streams.close()
                 (deployment.folder / "health.json").unlink(missing_ok=True)
                 if connection.devnet is not None:
                     pool.close()
@@ -250,6 +264,18 @@ def _wrap(connection: Connection, signer: Any, wei: int) -> None:
     missing = wei - ledger.balance(str(signer.address))
     if missing > 0:
         ledger.wrap(missing)
+
+
+def _answer(
+    service: Service, connection: Connection, signer: Any, streams: TokenStreams | None, host: str, port: int
+) -> None:
+    from ..runtime.gateway import Keys, create_app, listen
+
+    keys = Keys.open(connection, signer)
+    try:
+        listen(create_app([service], connection, keys=keys, streams=streams), host=host, port=port)
+    finally:
+        keys.close()
 
 
 def _wait() -> None:

@@ -254,4 +254,4 @@ def _embedded() -> bool:
     from ..settings import get_settings
 
     settings = get_settings()
-    return settings.rpc_url is None and settings.private_key is None
+    return settings.rpc_url is None and not settings.names_a_key

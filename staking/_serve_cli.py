@@ -91,7 +91,7 @@ def serve_audit(
         random_audits,
     )
     settings = get_settings()
-    if account is None and settings.rpc_url is None and settings.private_key is None:
+    if account is None and settings.rpc_url is None and not settings.names_a_key:
         account = _DEVNET_AUDITOR
     says = (
         "Checks anchored actions drawn at random and challenges what is at fault, where that pays. A challenge takes a bond, "

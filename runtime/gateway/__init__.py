@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ._limits import Limits
     from ._model_agent import model_agent
     from ._open_scheme import OpenScheme, register_open
+    from ._serve import listen
     from ._token_stream import TokenStreams
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "OpenScheme",
     "TokenStreams",
     "create_app",
+    "listen",
     "model_agent",
     "register_open",
 ]
@@ -30,6 +32,7 @@ _LAZY = {
     "OpenScheme": "_open_scheme",
     "TokenStreams": "_token_stream",
     "create_app": "_app",
+    "listen": "_serve",
     "model_agent": "_model_agent",
     "register_open": "_open_scheme",
 }

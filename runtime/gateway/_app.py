@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
@@ -14,7 +13,9 @@ from starlette.exceptions import HTTPException
 
 from ...errors import OpenLedgerError, UserError
 from ...registry import Connection
+from ...staking import DaemonLog, Entry
 from .._deploy import Service
+from .._keeper import Keeper, Keeping
 from ._agent_routes import agent_routes
 from ._agents import Agents
 from ._calls import Calls
@@ -29,8 +30,8 @@ from ._token_stream import TokenStreams
 
 __all__ = ["create_app"]
 
-_SETTLE = 60
-"""Turns of anchoring between two of settling, which asks the chain about every batch whose window is open."""
+_LATE = 1.0
+"""Seconds between two tries at what could not be finished."""
 
 
 def create_app(
@@ -40,13 +41,13 @@ def create_app(
     keys: Keys | None = None,
     streams: TokenStreams | None = None,
     limits: Limits | None = None,
-    anchor_every: float | None = None,
+    keeping: Keeping | None = None,
 ) -> FastAPI:
     """An ASGI application that clients call the agents of ``services`` by: OpenAI's ``/v1``, ``/agents``, ``/actions``, and
     MCP's ``/mcp/``.
 
     Calls are paid by x402, or with ``keys`` by a prepaid API key. With ``streams`` model agents stream token by
-    token. With ``anchor_every`` it anchors that often, in seconds, and settles; without, whoever runs the services
+    token. With ``keeping`` a ``Keeper`` anchors and settles for each service; without, whoever runs the services
     does. Leaving its lifespan waits for the actions that run; what a crash interrupts goes on at the next
     ``deploy_agent``.
 
@@ -61,15 +62,20 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(calls.reconcile)
         stop = asyncio.Event()
-        anchoring = (
-            asyncio.create_task(_anchor(services, calls, anchor_every, stop)) if anchor_every else None
-        )
+        late = asyncio.create_task(_finish_late(calls, stop))
+        keepers = [_keeper(service, connection, keeping) for service in services] if keeping else []
+        for keeper in keepers:
+            keeper.start()
         async with mcp.running():
             yield
         stop.set()
-        if anchoring is not None:
-            await anchoring
+        await late
         await asyncio.to_thread(calls.close)
+        for keeper in keepers:
+            try:
+                await asyncio.to_thread(keeper.close)
+            except OpenLedgerError as error:  # it is anchored after the next start
+                note("anchor", error=error.code)
 
     app = FastAPI(
         title="OpenLedger gateway",
@@ -100,22 +106,19 @@ def create_app(
     return app
 
 
-async def _anchor(services: Sequence[Service], calls: Calls, every: float, stop: asyncio.Event) -> None:
-    """Anchor until told to stop, and now and then settle. What fails is repeated at the next turn, long before any
-    ticket is overdue."""
-    for number in itertools.count():
+async def _finish_late(calls: Calls, stop: asyncio.Event) -> None:
+    """Try again, until told to stop, what was paid and could not be finished."""
+    while not stop.is_set():
         await asyncio.to_thread(calls.finish_late)
-        for service in services:
-            turns = [("anchor", service.batcher.anchor), ("settle", service.batcher.settle)]
-            for name, turn in turns if number % _SETTLE == 0 else turns[:1]:
-                try:
-                    await asyncio.to_thread(turn)
-                except OpenLedgerError as error:
-                    note(name, agent=service.operator.agent_id, error=error.code)
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), every)
-        if stop.is_set():
-            return
+            await asyncio.wait_for(stop.wait(), _LATE)
+
+
+def _keeper(service: Service, connection: Connection, keeping: Keeping) -> Keeper:
+    def tell(entry: Entry) -> None:
+        note(entry.event, agent=service.operator.agent_id, **entry.fields)
+
+    return Keeper(service, connection.ledger, DaemonLog(tell=tell), keeping)
 
 
 async def _told(request: Request, error: Exception) -> Response:

@@ -37,10 +37,16 @@ def add_to(app: typer.Typer, start_ray: StartRay) -> None:
         ] = Limits.running_each,
         rate: Annotated[float, typer.Option(min=0.01, help="requests a second of one client")] = Limits.rate,
         body_bytes: Annotated[int, typer.Option(min=1024, help="bytes of a request")] = Limits.body_bytes,
-        anchor_every: Annotated[float, typer.Option(min=1, help="seconds between anchors")] = 60.0,
+        anchor_after: Annotated[
+            float, typer.Option(min=1, help="seconds an action waits for others to be anchored with")
+        ] = 60.0,
+        settle_every: Annotated[
+            float, typer.Option(min=1, help="seconds between looks at what is final")
+        ] = 300.0,
         account: As = None,
     ) -> None:
         """Serve registered agents over HTTP until interrupted. It pays the gas of what it collects and anchors."""
+        from .._keeper import Keeping
         from . import _serve
 
         if (certificate is None) != (private_key is None):
@@ -61,7 +67,7 @@ def add_to(app: typer.Typer, start_ray: StartRay) -> None:
                 port=port,
                 tls=tls,
                 limits=limits,
-                anchor_every=anchor_every,
+                keeping=Keeping(min(15.0, anchor_after, settle_every), anchor_after, settle_every),
                 workers=workers,
             )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...agents import Agent, load_agent
 from ...contracts import Signer
@@ -17,12 +18,16 @@ from ...registry import AssetRef, Connection
 from ...registry.commands import console
 from ...settings import Settings
 from .._deploy import Registered, Service, deploy_agent
+from .._keeper import Keeping
 from ._keys import Keys
 from ._limits import Limits
 from ._log import logger
 from ._token_stream import TokenStreams
 
-__all__ = ["StartRay", "Wanted", "running", "serve"]
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["StartRay", "Wanted", "listen", "running", "serve"]
 
 StartRay = Callable[[Settings], None]
 """Makes Ray ready; from a higher floor."""
@@ -137,37 +142,42 @@ def serve(
     port: int,
     tls: tuple[Path, Path] | None,
     limits: Limits,
-    anchor_every: float,
+    keeping: Keeping,
     workers: int,
 ) -> None:
     """Serve until interrupted; what runs is then finished. ``tls`` is certificate chain and key, in PEM."""
-    import uvicorn
-
     from ._app import create_app
+
+    keys = Keys.open(connection, signer)
+    try:
+        with running(wanted, connection, signer, start_ray, workers=workers) as (services, streams):
+            app = create_app(services, connection, keys=keys, streams=streams, limits=limits, keeping=keeping)
+            console.print(f"serving {len(services)} agents on http{'s' if tls else ''}://{host}:{port}")
+            listen(app, host=host, port=port, tls=tls, limits=limits)
+    finally:
+        keys.close()
+
+
+def listen(
+    app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None = None, limits: Limits | None = None
+) -> None:
+    """Answer requests to ``app`` until SIGINT or SIGTERM, with one log line for each on standard error."""
+    import uvicorn
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    keys = Keys.open(connection, signer)
-    try:
-        with running(wanted, connection, signer, start_ray, workers=workers) as (services, streams):
-            app = create_app(
-                services, connection, keys=keys, streams=streams, limits=limits, anchor_every=anchor_every
-            )
-            certificate, key = tls or (None, None)
-            console.print(f"serving {len(services)} agents on http{'s' if tls else ''}://{host}:{port}")
-            uvicorn.run(
-                app,
-                host=host,
-                port=port,
-                ssl_certfile=certificate,
-                ssl_keyfile=key,
-                access_log=False,  # a path may hold what no log should
-                log_level="warning",
-                server_header=False,
-                timeout_keep_alive=20,
-                limit_concurrency=16 * limits.running,
-            )
-    finally:
-        keys.close()
+    certificate, key = tls or (None, None)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        access_log=False,  # a path may hold what no log should
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=20,
+        limit_concurrency=16 * (limits or Limits()).running,
+    )

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from openledger.runtime import State
+from openledger.runtime import Keeping, State
 from openledger.runtime.gateway import create_app
 
 PRICE = 10**16
@@ -165,7 +165,7 @@ def test_the_gateway_anchors_by_itself(site: Any) -> None:
     house = site.house
     headers, _ = house.key()
     reply = site.ask("anchored", headers)
-    app = create_app([house.echo, house.talk], house.connection, anchor_every=0.1)
+    app = create_app([house.echo, house.talk], house.connection, keeping=Keeping(0.1, 0.1, 0.1))
     from listening import listening
 
     with listening(app):

@@ -1,0 +1,194 @@
+"""A deployment in processes of its own, each of which can be killed and is then started again as a supervisor would.
+
+The chain is an anvil that writes its state each second, so that it comes back without what happened since: a kill of it is
+a re-organisation too. The content store is a js-ipfs node. The gateway's process holds Ray, the engine, the agent's workers,
+the outbox and the batcher; workers and engine can be killed alone as well, and Ray starts them again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+from openledger.contracts import Devnet
+
+ROOT = Path(__file__).resolve().parents[2]
+IPFS = ROOT / "tests" / "ipfs"
+PATIENCE = 240.0
+"""Seconds until a part has to answer, on a machine with much else to do."""
+
+
+def free_port() -> int:
+    """Below those that the system gives to clients: one that looks for a server that is down may be given its very port."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not true():
+        if time.monotonic() > ends:
+            raise TimeoutError(what)
+        time.sleep(0.1)
+
+
+@dataclass
+class Deployment:
+    """See the module. ``home`` holds the chain, the keys and the outbox."""
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    agent_id: int = 0
+    chain_port: int = field(default_factory=free_port)
+    port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        self.repo, self.content_port = self.home / "ipfs", free_port()
+        self.repo.mkdir(parents=True)
+        self.start_chain()
+        self.start_content()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ipfs_api(self) -> str:
+        return f"/ip4/127.0.0.1/tcp/{self.content_port}/http"
+
+    # -- the chain -----------------------------------------------------------------------------------
+
+    def start_chain(self) -> None:
+        self.devnet = Devnet.start(self.home, port=self.chain_port)
+
+    def kill_chain(self) -> None:
+        anvil = psutil.Process(self.devnet.pid)
+        anvil.kill()
+        anvil.wait(30)  # all its threads: until then its port is taken
+        self.start_chain()
+
+    # -- the content store ---------------------------------------------------------------------------
+
+    def start_content(self) -> None:
+        shutil.rmtree(self.repo / "repo.lock", ignore_errors=True)  # of the process that was killed
+        (self.repo / "api").unlink(missing_ok=True)
+        command = [IPFS / "start", self.repo, str(self.content_port)]
+        with (self.repo / "log").open("ab") as log:
+            self.ipfs = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        until(self._content_answers, "IPFS does not answer")
+
+    def _content_answers(self) -> bool:
+        if self.ipfs.poll() is not None:
+            raise ChildProcessError((self.repo / "log").read_text()[-2000:])
+        try:
+            version = f"http://127.0.0.1:{self.content_port}/api/v0/version"
+            return httpx.post(version, timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill_content(self) -> None:
+        self.ipfs.kill()
+        self.ipfs.wait()
+        self.start_content()
+
+    # -- the gateway, with all that is in its process and below --------------------------------------
+
+    def start_gateway(self) -> None:
+        words = ["gateway", "serve", f"{Path(__file__).with_name('chaos_agent.py')}:findings={self.agent_id}"]
+        words += [
+            "--port",
+            str(self.port),
+            "--anchor-after",
+            "2",
+            "--settle-every",
+            "2",
+            "--workers",
+            "2",
+            "--rate",
+            "10000",
+        ]
+        words += ["--running", "64", "--running-each", "64"]
+        with (self.home / "gateway.log").open("ab") as log:
+            self.gateway = subprocess.Popen(
+                [sys.executable, "-m", "openledger.cli", *words],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | self.environment,
+                cwd=self.home,
+                start_new_session=True,
+            )
+        until(self._gateway_answers, "the gateway does not answer")
+
+    def _gateway_answers(self) -> bool:
+        if self.gateway.poll() is not None:
+            raise ChildProcessError((self.home / "gateway.log").read_text()[-4000:])
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=5).status_code in (200, 503)
+        except httpx.TransportError:
+            return False
+
+    def kill_gateway(self) -> None:
+        below = psutil.Process(self.gateway.pid).children(recursive=True)
+        self.gateway.kill()
+        self.gateway.wait()
+        for process in below:  # a service manager ends what its service leaves
+            if process.is_running():
+                process.kill()
+        psutil.wait_procs(below, 30)
+        self.start_gateway()
+
+    def kill_worker(self) -> None:
+        self._kill_actor("_Worker")
+
+    def kill_engine(self) -> None:
+        self._kill_actor("Replica")
+
+    def _kill_actor(self, kind: str) -> None:
+        """The first Ray actor of a kind, once there is one: it may be starting."""
+
+        def killed() -> bool:
+            for process in psutil.Process(self.gateway.pid).children(recursive=True):
+                try:
+                    if process.name().startswith("ray::") and kind in " ".join(process.cmdline()):
+                        process.kill()
+                        return True
+                except psutil.NoSuchProcess:
+                    continue
+            return False
+
+        until(killed, f"there is no {kind}")
+
+    def kill(self, part: str) -> None:
+        """``worker``, ``engine``, ``gateway``, ``chain`` or ``content``; returns once what is started here is back."""
+        getattr(self, f"kill_{part}")()
+
+    def close(self) -> None:
+        """End all of it, the gateway as its operator would: what runs is finished."""
+        if hasattr(self, "gateway") and self.gateway.poll() is None:
+            below = psutil.Process(self.gateway.pid).children(recursive=True)
+            self.gateway.send_signal(signal.SIGINT)
+            try:
+                self.gateway.wait(60)
+            except subprocess.TimeoutExpired:
+                self.gateway.kill()
+            for process in psutil.wait_procs(below, 10)[1]:
+                process.kill()
+        self.ipfs.terminate()
+        self.ipfs.wait(30)
+        self.devnet.stop(force=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
+from ..attribution import RULE_V1
 from ..contracts import parse_open, reviewed
 from ..errors import UserError
 from ..registry.commands import As, Json, acting, console
@@ -57,6 +58,9 @@ def deploy(
         list[int] | None, typer.Option(help="asset id of a datanet whose contributors are paid")
     ] = None,
     stake: Annotated[str, typer.Option(help="OPEN behind a new agent; default the least there may be")] = "",
+    rule: Annotated[
+        str, typer.Option(help="of attribution; v2-spans-influence pays influence too")
+    ] = RULE_V1,
     min_workers: Annotated[int, typer.Option(min=1, help="workers when there is little to do")] = 1,
     max_workers: Annotated[int, typer.Option(min=1, help="workers when there is much")] = 4,
     target_ongoing_requests: Annotated[
@@ -122,7 +126,9 @@ def deploy(
             wei = parse_open(stake) if stake else connection.ledger.parameter("minSelfStake")
             if deployment.agent_id is None and connection.devnet is not None:
                 _wrap(connection, signer, wei)
-            registered = deployment.registered(signer, uses, stake=wei, engine_class=pool.engine_class)
+            registered = deployment.registered(
+                signer, uses, stake=wei, engine_class=pool.engine_class, rule=rule
+            )
             said = f"agent {registered.agent_id} {declared.name!r} is in service, epoch {registered.epoch}"
             review.done(
                 said, agentId=registered.agent_id, epoch=registered.epoch, manifest=registered.manifest.cid

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from .. import datanets, modelfactory
 from ..agents import Agent
+from ..attribution import RULE_V1
 from ..errors import ContentError, UserError
 from ..registry import Connection
 from ._deploy import Registered, declaration
@@ -74,9 +75,11 @@ class Deployment:
         found = self._noted.get("agentId")
         return None if found is None else int(found)
 
-    def registered(self, signer: Any, uses: Uses, *, stake: int, engine_class: str) -> Registered:
+    def registered(
+        self, signer: Any, uses: Uses, *, stake: int, engine_class: str, rule: str = RULE_V1
+    ) -> Registered:
         """The agent in an epoch that declares what it is and uses now: registered, with ``stake`` wei behind it, if it was
-        not; with what an interruption left out; in a new epoch when code, assets, split or record key have changed. The
+        not; with what an interruption left out; in a new epoch when code, assets, split, ``rule`` or record key have changed. The
         epoch before is accepted for another ``maxAnchorLag``.
 
         Raises ``UserError`` when somebody else owns the agent by now, otherwise as ``register_agent``.
@@ -89,6 +92,7 @@ class Deployment:
             adapters=uses.adapters,
             datanet_ids=uses.datanet_ids,
             engine_class=engine_class,
+            rule=rule,
         )
         agent_id = self.agent_id
         if agent_id is None:

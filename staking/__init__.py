@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         recompute_for,
     )
     from ._finding import DEMAND_STATES, FAULTS, QUESTIONS, Anchored, Demand, Finding, enforce
+    from ._influence import Divide, InfluenceFor, Trainer, influence_for
     from ._journal import Case, Draw, Journal, PayoutDraw
     from ._juror import Juror
     from ._jury_service import JuryPolicy, JuryService
@@ -51,12 +52,12 @@ if TYPE_CHECKING:
     from ._proofs import anchored_records
     from ._prosecutor import Prosecutor
     from ._questions import challenge_shares, challenge_training, claim_found
-    from ._receipt import ActionReceipt, OutputText, read_receipt
+    from ._receipt import ActionReceipt, OutputText, StatedFor, read_receipt, stated_for
     from ._recompute import Difference, Found, Line, Recomputed, recompute
     from ._responder import Answer, Responder
     from ._retry import Budget
     from ._search import find_fault
-    from ._shares import IndexFor, Payouts, Terms, recompute_payouts
+    from ._shares import IndexFor, Judged, Payouts, Terms, recompute_payouts
     from ._stake import (
         Exit,
         StakePosition,
@@ -97,6 +98,7 @@ __all__ = [
     "DelegationPool",
     "Demand",
     "Difference",
+    "Divide",
     "Draw",
     "Entry",
     "Evidence",
@@ -105,7 +107,9 @@ __all__ = [
     "Finding",
     "Found",
     "IndexFor",
+    "InfluenceFor",
     "Journal",
+    "Judged",
     "Juror",
     "JuryPolicy",
     "JuryService",
@@ -125,7 +129,9 @@ __all__ = [
     "Retrain",
     "SharesExaminer",
     "StakePosition",
+    "StatedFor",
     "Terms",
+    "Trainer",
     "TrainingExaminer",
     "Verdict",
     "Vote",
@@ -152,6 +158,7 @@ __all__ = [
     "generation_of",
     "hold_jury",
     "index_for",
+    "influence_for",
     "join_jury",
     "leave_jury",
     "metrics_text",
@@ -166,6 +173,7 @@ __all__ = [
     "serve",
     "set_commission",
     "stake",
+    "stated_for",
     "undelegate",
     "unstake",
     "verify",
@@ -217,6 +225,7 @@ _HOME = {
         "recompute_for",
     ),
     "_finding": ("DEMAND_STATES", "FAULTS", "QUESTIONS", "Anchored", "Demand", "Finding", "enforce"),
+    "_influence": ("Divide", "InfluenceFor", "Trainer", "influence_for"),
     "_journal": ("Case", "Draw", "Journal", "PayoutDraw"),
     "_juror": ("Juror",),
     "_jury_service": ("JuryPolicy", "JuryService"),
@@ -224,12 +233,12 @@ _HOME = {
     "_proofs": ("anchored_records",),
     "_prosecutor": ("Prosecutor",),
     "_questions": ("challenge_shares", "challenge_training", "claim_found"),
-    "_receipt": ("ActionReceipt", "OutputText", "read_receipt"),
+    "_receipt": ("ActionReceipt", "OutputText", "StatedFor", "read_receipt", "stated_for"),
     "_recompute": ("Difference", "Found", "Line", "Recomputed", "recompute"),
     "_responder": ("Answer", "Responder"),
     "_retry": ("Budget",),
     "_search": ("find_fault",),
-    "_shares": ("IndexFor", "Payouts", "Terms", "recompute_payouts"),
+    "_shares": ("IndexFor", "Judged", "Payouts", "Terms", "recompute_payouts"),
     "_stake": (
         "Exit",
         "StakePosition",

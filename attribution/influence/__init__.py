@@ -8,10 +8,10 @@ against. torch, transformers and peft are imported by the functions that need th
 from __future__ import annotations
 
 from ._datainf import datainf
-from ._divide import GRID_PARTS, GRID_SAVED, NULL_DEVIATIONS, Division, divide
+from ._divide import NULL_DEVIATIONS, Division, divide
 from ._dot import grad_cos, grad_dot
 from ._fisher import DAMPING, DRAWS, LABELS, fisher, labels_for, precondition
-from ._gradients import AdapterGradients, Batch, Block, Example, batches
+from ._gradients import NO_GRADIENTS, AdapterGradients, Batch, Block, Example, batches
 from ._store import CAP, NULLS, Lesson, RowGradients
 from ._task import Task
 from ._tracin import tracin
@@ -20,9 +20,8 @@ __all__ = [
     "CAP",
     "DAMPING",
     "DRAWS",
-    "GRID_PARTS",
-    "GRID_SAVED",
     "LABELS",
+    "NO_GRADIENTS",
     "NULLS",
     "NULL_DEVIATIONS",
     "Lesson",

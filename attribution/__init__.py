@@ -11,6 +11,9 @@ from ._explain import Decoder, InfluenceLine, Receipt, ReceiptLine, explain, rec
 from ._repeats import DUPLICATE_JACCARD, repeats, similarity
 from ._retrieval import Refused, Retrieval, Retrieved, retrieval
 from ._rules import (
+    COARSE,
+    GRID_PARTS,
+    GRID_SAVED,
     MAX_HOLDERS,
     MIN_WEIGHT,
     PARTS,
@@ -19,6 +22,8 @@ from ._rules import (
     RULE_TEXTS,
     RULE_V1,
     RULE_V2,
+    SLACK,
+    SLACK_TOGETHER,
     rule_id,
 )
 from ._shares import Credit, Influence, Portion, Shares, shares
@@ -33,12 +38,17 @@ from ._split import (
     by_account,
     claimable,
     split,
+    with_shares,
 )
+from ._stated import NoInfluence, Stated, counted, decode_influence, encode_influence, paid_by
 from .spans import MAX_OUTPUT, MIN_TOKENS, NearSpan, Source, SourceRow, Span, SpanIndex
 
 __all__ = [
     "AUDIT_BPS",
+    "COARSE",
     "DUPLICATE_JACCARD",
+    "GRID_PARTS",
+    "GRID_SAVED",
     "MAX_HOLDERS",
     "MAX_OUTPUT",
     "MIN_TOKENS",
@@ -50,6 +60,8 @@ __all__ = [
     "RULE_TEXTS",
     "RULE_V1",
     "RULE_V2",
+    "SLACK",
+    "SLACK_TOGETHER",
     "Accounts",
     "Credit",
     "Influence",
@@ -57,6 +69,7 @@ __all__ = [
     "Decoder",
     "ModelUse",
     "NearSpan",
+    "NoInfluence",
     "Payout",
     "Portion",
     "Receipt",
@@ -70,11 +83,16 @@ __all__ = [
     "SourceRow",
     "Span",
     "SpanIndex",
+    "Stated",
     "batch_payouts",
     "by_account",
     "claimable",
+    "counted",
+    "decode_influence",
     "divide_action",
+    "encode_influence",
     "explain",
+    "paid_by",
     "repeats",
     "receipt_of",
     "retrieval",
@@ -84,4 +102,5 @@ __all__ = [
     "shares_of",
     "similarity",
     "split",
+    "with_shares",
 ]

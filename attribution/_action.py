@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._shares import Shares, shares
+from ._rules import RULE_V1, RULE_V2
+from ._shares import Influence, Shares, shares
 from ._split import Accounts, ModelUse, Payout, split
 from .spans import SpanIndex
 
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["divide_action", "scores_of", "shares_of"]
 
 
-def shares_of(index: SpanIndex, outputs: Sequence[Sequence[int]]) -> Shares:
-    """The shares of an action's model outputs, in call order, as one."""
-    return Shares.joined(
-        [shares(tokens, index.find(tokens), costs=index.costs(tokens)) for tokens in outputs]
-    )
+def shares_of(
+    index: SpanIndex, outputs: Sequence[Sequence[int]], influences: Sequence[Influence] | None = None
+) -> Shares:
+    """The shares of an action's model outputs, in call order, as one: under ``RULE_V2`` with the ``influences`` on each,
+    else under ``RULE_V1``."""
+    rule = RULE_V1 if influences is None else RULE_V2
+    made = [
+        shares(tokens, index.find(tokens), rule, costs=index.costs(tokens), influence=influence)
+        for tokens, influence in zip(outputs, influences or [None] * len(outputs), strict=True)
+    ]
+    return Shares.joined(made, rule)
 
 
 def divide_action(
@@ -32,12 +39,13 @@ def divide_action(
     *,
     protocol_bps: int,
     audit_bps: int,
+    influences: Sequence[Influence] | None = None,
 ) -> tuple[Shares, list[Payout]]:
-    """The shares of an action and the payouts of its ``fee`` (wei), cut included; see :func:`split`.
+    """The shares of an action and the payouts of its ``fee`` (wei), cut included; see :func:`split` and :func:`shares_of`.
 
     A pure function of its arguments, in integers: everybody who has them gets the same.
     """
-    joined = shares_of(index, outputs)
+    joined = shares_of(index, outputs, influences)
     payouts = split(fee, split_bps, uses, joined, accounts, protocol_bps=protocol_bps, audit_bps=audit_bps)
     return joined, payouts
 

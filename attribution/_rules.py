@@ -7,6 +7,9 @@ import hashlib
 from ..errors import UserError
 
 __all__ = [
+    "COARSE",
+    "GRID_PARTS",
+    "GRID_SAVED",
     "MAX_HOLDERS",
     "MIN_WEIGHT",
     "PARTS",
@@ -15,6 +18,8 @@ __all__ = [
     "RULE_TEXTS",
     "RULE_V1",
     "RULE_V2",
+    "SLACK",
+    "SLACK_TOGETHER",
     "rule_id",
 ]
 
@@ -27,6 +32,16 @@ MAX_HOLDERS = 8
 """A span held by more contributors than this is common property."""
 PARTS = 10_000
 """Into how many parts influence is divided among rows."""
+GRID_SAVED = 100
+"""Thousandths of a bit to which savings are rounded down."""
+GRID_PARTS = 10
+"""Parts (of ``PARTS``) to which a row's part is rounded down."""
+SLACK = 2
+"""Grid steps by which a stated number may be off from what one computes oneself."""
+SLACK_TOGETHER = 10
+"""Grid steps by which all savings of an output may be off together, and all its parts."""
+COARSE = 10
+"""Grid steps to which one's own numbers are rounded down where they count: rarely do two machines differ there."""
 
 _SPANS = f"""weights: cost(t) = floor(1000*log2((T+V)/(c+1))), at least 1, for a token occurring c times among the T tokens
 of the index with a vocabulary of V; special tokens cost 0; the weight of tokens is the sum of their costs.
@@ -41,12 +56,18 @@ RULE_TEXT = f"""openledger attribution rule {RULE_V1}
 RULE_TEXTS = {
     RULE_V1: RULE_TEXT,
     RULE_V2: f"""openledger attribution rule {RULE_V2}
-{_SPANS}saved(t): thousandths of a bit by which the adapter made token t likelier than its base model did, at least 0 and
-at most cost(t).
-parts: of {PARTS}, what each row has of the influence on the output that is above what it has on random text; rows that
-repeat an earlier accepted one (word 3-grams, Jaccard above 0.3) have none, the earlier one has theirs.
-shares: each contributor the weight of the tokens owned; of each row's part of the sum of saved(t) over the tokens
-nobody owns, rounded down, its contributor; everything else is unattributed.
+{_SPANS}saved(t): thousandths of a bit by which the adapter made token t likelier than its base model did, at least 0, rounded
+down to {GRID_SAVED}.
+parts: of {PARTS}, what each row has of the influence on the output that is above what it has on random text, rounded down
+to {GRID_PARTS}; rows that repeat an earlier accepted one (word 3-grams, Jaccard above 0.3) have none, the earlier one has
+theirs; a row of the training data that the manifest's datanets do not hold has none.
+stated: a batch states both of each output. What it states counts as a whole where every number is within {SLACK} steps (of
+{GRID_SAVED} and {GRID_PARTS}) of what one computes oneself, and all savings and all parts each within {SLACK_TOGETHER} together;
+else what one computes oneself, rounded down to {COARSE} steps, counts.
+no influence: outputs of a base model alone, and of adapters that say not (openledger/adapter-training@1, the last version
+of a declared datanet with that digest) what they were trained on, or whose gradients are not finite.
+shares: each contributor the weight of the tokens owned; of each row's part of the sum of saved(t), at most cost(t), over
+the tokens nobody owns, rounded down, its contributor; everything else is unattributed.
 """,
 }
 """Name of a rule → its canonical description."""

@@ -129,13 +129,13 @@ class Shares:
         return made
 
     @classmethod
-    def joined(cls, parts: Sequence[Shares]) -> Shares:
-        """Shares of several outputs taken as one, e.g. of an action's model calls in order.
+    def joined(cls, parts: Sequence[Shares], rule: str = RULE_V1) -> Shares:
+        """Shares of several outputs taken as one, e.g. of an action's model calls in order; ``rule`` is that of none.
 
         Token positions of each part follow those of the part before.
         """
         if not parts:
-            return cls(RULE_V1, 0, 0, 0, ())
+            return cls(rule, 0, 0, 0, ())
         if len({part.rule for part in parts}) != 1:
             raise UserError("Shares under different rules cannot be joined")
         moved: list[Credit] = []

@@ -30,6 +30,7 @@ __all__ = [
     "by_account",
     "claimable",
     "split",
+    "with_shares",
 ]
 
 BPS = 10_000
@@ -134,6 +135,19 @@ def split(
     payouts.extend(_contributors(rest * split_bps.contributors // BPS, shares, accounts))
     payouts.append(Payout(accounts.treasury, fee - sum(payout.amount for payout in payouts), "unattributed"))
     return [payout for payout in payouts if payout.amount]
+
+
+def with_shares(
+    payouts: Sequence[Payout], split_bps: Split, shares: Shares, accounts: Accounts
+) -> list[Payout]:
+    """What :func:`split` would have made of the same fee with other ``shares``: only the contributors' payouts and the
+    unattributed part are new."""
+    kept = [payout for payout in payouts if payout.reason not in ("contributor", "unattributed")]
+    fee = sum(payout.amount for payout in payouts)
+    cut = sum(payout.amount for payout in payouts if payout.reason in ("protocol", "audit"))
+    made = [*kept, *_contributors((fee - cut) * split_bps.contributors // BPS, shares, accounts)]
+    made.append(Payout(accounts.treasury, fee - sum(payout.amount for payout in made), "unattributed"))
+    return [payout for payout in made if payout.amount]
 
 
 def claimable(payouts: Sequence[Payout]) -> list[Payout]:

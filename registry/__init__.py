@@ -8,7 +8,7 @@ from __future__ import annotations
 from ._agents import Agent, Agents, Epoch, WalletConsent
 from ._assets import Asset, AssetKind, Assets
 from ._batch import Batch, BatchEntry, Payout, RecordProof
-from ._blocks import MAX_BLOCK, Encoded, Getter
+from ._blocks import MAX_BLOCK, Encoded, Getter, pack_value, unpack_value
 from ._cid import (
     CODECS,
     Link,
@@ -216,6 +216,7 @@ __all__ = [
     "manifest_leaf",
     "normalise_cid",
     "open_store",
+    "pack_value",
     "path_cid",
     "path_to_missing",
     "payment_id",
@@ -233,6 +234,7 @@ __all__ = [
     "steps_tree",
     "summarise",
     "training_evidence_hash",
+    "unpack_value",
     "validation_key",
     "value_hash",
     "verify_proof",

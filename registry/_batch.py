@@ -1,11 +1,11 @@
-"""The batch block: struct hashes, record CIDs and payouts behind one anchored header."""
+"""The batch block: struct hashes, record CIDs, influence and payouts behind one anchored header."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import ContentError, UserError
 from ._blocks import Encoded, Getter, Reader, pack_items, parse_uint256, unpack_items
@@ -17,14 +17,19 @@ from ._merkle import SumNode, SumTree
 __all__ = ["Batch", "BatchEntry", "Payout", "RecordProof"]
 
 BATCH_VERSION = 2
+"""Of batches whose rule pays by spans alone."""
+INFLUENCE_VERSION = 3
+"""Of batches with an entry that names its influence."""
 
 
 class BatchEntry(NamedTuple):
-    """A record in a batch: its EIP-712 struct hash, the CID of its signed envelope, and the wei it charges."""
+    """A record in a batch: its EIP-712 struct hash, the CID of its signed envelope, and the wei it charges; under a rule
+    that pays by influence also the CID of what the batch states of it, see ``attribution.encode_influence``."""
 
     struct_hash: bytes
     envelope: str
     charge: int
+    influence: str | None = None
 
 
 class RecordProof(NamedTuple):
@@ -96,13 +101,14 @@ class Batch:
     def encoded(self) -> Encoded:
         """The root block and its chunks, to be stored."""
         blocks: dict[str, bytes] = {}
+        with_influence = any(entry.influence is not None for entry in self.entries)
         root = {
-            "version": BATCH_VERSION,
+            "version": INFLUENCE_VERSION if with_influence else BATCH_VERSION,
             "agent_id": self.agent_id,
             "first_nonce": self.first_nonce,
             "entries": pack_items(
-                [[item.struct_hash, Link(item.envelope), str(item.charge)] for item in self.entries],
-                40,
+                [_packed(entry, with_influence) for entry in self.entries],
+                24 if with_influence else 40,
                 blocks,
             ),
             "payouts": pack_items(
@@ -126,18 +132,15 @@ class Batch:
             cid,
             {"version", "agent_id", "first_nonce", "entries", "payouts"},
         )
-        if read.raw("version") != BATCH_VERSION:
-            raise ContentError(
-                f"Batch version {read.raw('version')!r} is not known", fix="upgrade openledger", cid=cid
-            )
+        version = read.raw("version")
+        if version not in (BATCH_VERSION, INFLUENCE_VERSION):
+            raise ContentError(f"Batch version {version!r} is not known", fix="upgrade openledger", cid=cid)
         entries, payouts = [], []
         for item in unpack_items(read.raw("entries"), get, cid):
-            if not isinstance(item, list) or len(item) != 3 or type(item[1]) is not Link:
+            entry = _unpacked(item, version == INFLUENCE_VERSION)
+            if entry is None:
                 raise read.fail("entries")
-            charge = parse_uint256(item[2])
-            if not isinstance(item[0], bytes) or len(item[0]) != 32 or charge is None:
-                raise read.fail("entries")
-            entries.append(BatchEntry(item[0], str(item[1]), charge))
+            entries.append(entry)
         for item in unpack_items(read.raw("payouts"), get, cid):
             if not isinstance(item, list) or len(item) != 2:
                 raise read.fail("payouts")
@@ -152,3 +155,24 @@ class Batch:
         if batch.cid != cid:
             raise ContentError(f"Batch {cid} is not in canonical form", cid=cid)
         return batch
+
+
+def _packed(entry: BatchEntry, with_influence: bool) -> list[Any]:
+    """The influence comes right after the envelope: there its blocks can be demanded like the record's (see ``_links``)."""
+    packed: list[Any] = [entry.struct_hash, Link(entry.envelope)]
+    if with_influence:
+        packed.append(None if entry.influence is None else Link(entry.influence))
+    return [*packed, str(entry.charge)]
+
+
+def _unpacked(item: Any, with_influence: bool) -> BatchEntry | None:
+    """The inverse of :func:`_packed`; None for anything malformed."""
+    if not isinstance(item, list) or len(item) != 3 + with_influence or type(item[1]) is not Link:
+        return None
+    influence = item[2] if with_influence else None
+    if influence is not None and type(influence) is not Link:
+        return None
+    charge = parse_uint256(item[-1])
+    if not isinstance(item[0], bytes) or len(item[0]) != 32 or charge is None:
+        return None
+    return BatchEntry(item[0], str(item[1]), charge, None if influence is None else str(influence))

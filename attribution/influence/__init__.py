@@ -8,7 +8,7 @@ against. torch, transformers and peft are imported by the functions that need th
 from __future__ import annotations
 
 from ._datainf import datainf
-from ._divide import GRID_PARTS, GRID_SAVED, NULL_DEVIATIONS, Division, divide
+from ._divide import NULL_DEVIATIONS, Division, divide
 from ._dot import grad_cos, grad_dot
 from ._fisher import DAMPING, DRAWS, LABELS, fisher, labels_for, precondition
 from ._gradients import AdapterGradients, Batch, Block, Example, batches
@@ -20,8 +20,6 @@ __all__ = [
     "CAP",
     "DAMPING",
     "DRAWS",
-    "GRID_PARTS",
-    "GRID_SAVED",
     "LABELS",
     "NULLS",
     "NULL_DEVIATIONS",

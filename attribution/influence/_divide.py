@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import UserError
-from .._rules import PARTS
+from .._rules import GRID_PARTS, GRID_SAVED, PARTS
 from ._gradients import Example
 from ._store import RowGradients
 
@@ -15,14 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["GRID_PARTS", "GRID_SAVED", "NULL_DEVIATIONS", "Division", "divide"]
+__all__ = ["NULL_DEVIATIONS", "Division", "divide"]
 
 NULL_DEVIATIONS = 2.0
 """How far above its mean on random text a row's influence must be, in standard deviations, before it counts."""
-GRID_SAVED = 100
-"""Thousandths of a bit to which savings are rounded down."""
-GRID_PARTS = 10
-"""Parts (of ``PARTS``) to which a row's part is rounded down."""
 
 
 @dataclass(frozen=True, slots=True)

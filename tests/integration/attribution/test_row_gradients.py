@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openledger.attribution import PARTS
+from openledger.attribution import GRID_PARTS, GRID_SAVED, PARTS
 from openledger.attribution.influence import (
     CAP,
-    GRID_PARTS,
-    GRID_SAVED,
     NULLS,
     Example,
     Lesson,

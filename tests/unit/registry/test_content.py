@@ -260,6 +260,46 @@ def test_a_batch_comes_back_with_the_same_roots(count: int, payouts: int) -> Non
         assert verify_sum_proof(root, leaf_node, i, payouts, batch.payout_tree.proof(i))
 
 
+def test_a_batch_without_influence_is_the_block_it_was_before_there_was_any() -> None:
+    """Byte for byte: what is anchored names its digest."""
+    assert _batch(1, 1).cid == "bafyreigklkhuglosgdardec2v2hiqcsj6zyr666ltxdx4t2z3ciq24wwn4"
+    assert _batch(100, 41).cid == "bafyreibniafxxoenp6io7y3bgbdemc7izmetiiwqb46b2bdbyg4vdhjcte"
+
+
+def _with_influence(count: int) -> Batch:
+    """Every third record charges nothing, so there is nothing to state of it."""
+    plain = _batch(count, 2)
+    entries = [
+        entry if i % 3 == 2 else entry._replace(influence=cid_of(b"influence %d" % i))
+        for i, entry in enumerate(plain.entries)
+    ]
+    return Batch(plain.agent_id, plain.first_nonce, entries, plain.payouts)
+
+
+@pytest.mark.parametrize("count", [1, 2, 24, 25, 4096])
+def test_a_batch_names_what_it_states_of_influence_and_anchors_the_same_records(count: int) -> None:
+    batch = _with_influence(count)
+    _check_blocks(batch.encoded)
+    back = Batch.decode(batch.cid, batch.encoded.blocks.__getitem__)
+    assert back == batch
+    header, plain = batch.header(2), _batch(count, 2).header(2)
+    assert (header.record_root, header.payout_root, header.sum) == (
+        plain.record_root,
+        plain.payout_root,
+        plain.sum,
+    )
+    assert header.batch_digest != plain.batch_digest
+
+
+def test_a_batch_that_states_nothing_is_written_one_way() -> None:
+    """The block of influence without any is not canonical: one batch has one CID."""
+    root = decode(_batch(1, 1).encoded.data)
+    (entry,) = root["entries"]
+    wrong = encode({**root, "version": 3, "entries": [[*entry[:2], None, entry[2]]]})
+    with pytest.raises(ContentError, match="canonical"):
+        Batch.decode(cid_of(wrong), lambda _cid: wrong)
+
+
 def test_an_empty_batch_is_refused() -> None:
     with pytest.raises(UserError, match="at least one"):
         _batch(0, 0)
@@ -273,6 +313,8 @@ ROOTS: list[tuple[Any, Any]] = [
     (_content(request="z" * 9000), ActionContent.decode),
     (_manifest(40), Manifest.decode),
     (_batch(60, 50), Batch.decode),
+    (_with_influence(60), Batch.decode),
+    (_with_influence(2), Batch.decode),
 ]
 
 

@@ -78,6 +78,23 @@ def batch(count: int) -> Encoded:
     return Batch(1, 0, entries, [Payout("0x" + "01" * 20, count)]).encoded
 
 
+def test_what_a_batch_states_of_influence_can_be_demanded_whatever_record_is_asked_about() -> None:
+    said = encode("influence")
+    entry = BatchEntry(bytes(32), cid_of(encode(1)), 1, cid_of(said))
+    encoded = Batch(1, 0, [entry], [Payout("0x" + "01" * 20, 1)]).encoded
+    blocks = {**encoded.blocks, entry.envelope: encode(1)}
+    path = path_to_missing(encoded.cid, lambda cid: _got(blocks, cid), frozenset())
+    assert path is not None
+    assert [data[offset + 9 : offset + 41] for data, offset in path][-1] == digest_of(cid_of(said))
+    assert path_to_missing(encoded.cid, lambda cid: _got({**blocks, cid_of(said): said}, cid)) is None
+
+
+def _got(blocks: dict[str, bytes], cid: str) -> bytes:
+    if cid not in blocks:
+        raise ContentError("missing", cid=cid)
+    return blocks[cid]
+
+
 def test_the_path_to_a_missing_block_leads_through_its_parents() -> None:
     encoded = batch(90)
     blocks = dict(encoded.blocks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +14,39 @@ import typer
 from rich.console import Console
 
 from .errors import OpenLedgerError
+from .staking import Trainer
 
 if TYPE_CHECKING:
+    from .attribution import NoInfluence
+    from .attribution.influence import Division, Example
     from .datanets import Datanet
     from .registry import TrainingStep
 
 __all__ = ["app", "main"]
+
+
+def _retrain(step: TrainingStep, base: Path, datanets: Sequence[Datanet], draw: int | None) -> str:
+    """A juror's way to repeat a training run, without loading torch before one is disputed."""
+    from .modelfactory import retrain
+
+    return retrain(step, base, datanets, draw)
+
+
+def _divide(
+    cache: Path, base: Path, adapter: Path, versions: Iterable[Datanet], outputs: Sequence[Example]
+) -> tuple[Datanet, list[Division]] | NoInfluence:
+    """The same for influence."""
+    from .modelfactory import influence_on
+
+    return influence_on(cache, base, adapter, versions, outputs)
+
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Who made an AI output, with which model and whose data, who is paid, who loses stake.",
     pretty_exceptions_enable=False,
+    context_settings={"obj": Trainer(_retrain, _divide)},
 )
 
 
@@ -40,16 +61,8 @@ _QUIET = {
 
 
 def _compose() -> None:
-    for folder in ("contracts", "registry", "openlora", "runtime"):
+    for folder in ("contracts", "registry", "openlora", "runtime", "staking"):
         import_module(f".{folder}._cli", __package__).add_to(app)
-    import_module(".staking._cli", __package__).add_to(app, retrain=_retrain)
-
-
-def _retrain(step: TrainingStep, base: Path, datanets: Sequence[Datanet], draw: int | None) -> str:
-    """A juror's way to repeat a training run, without loading torch before one is disputed."""
-    from .modelfactory import retrain
-
-    return retrain(step, base, datanets, draw)
 
 
 _compose()

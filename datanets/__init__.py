@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._load import MAX_TEXT, load, shipped, shipped_names
 from ._model import Datanet, Fact, Row
-from ._publish import MAX_ROWS, assign, contribution_leaf, contribution_tree, fetch, publish
+from ._publish import MAX_ROWS, assign, contribution_leaf, contribution_tree, fetch, publish, versions
 from ._sources import source_rows, span_index
 from ._validate import DUPLICATE_JACCARD, Problem, accepted, similarity, validate
 
@@ -29,4 +29,5 @@ __all__ = [
     "source_rows",
     "span_index",
     "validate",
+    "versions",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ContentError, UserError
@@ -15,7 +15,7 @@ from ._validate import validate
 if TYPE_CHECKING:
     from ..registry import ContentStore
 
-__all__ = ["MAX_ROWS", "assign", "contribution_leaf", "contribution_tree", "fetch", "publish"]
+__all__ = ["MAX_ROWS", "assign", "contribution_leaf", "contribution_tree", "fetch", "publish", "versions"]
 
 KIND = "openledger/datanet@1"
 MAX_ROWS = 4096
@@ -133,6 +133,18 @@ def fetch(store: ContentStore, cid: str) -> Datanet:
             ) from error
     name, topic, schema = texts
     return Datanet(name, topic, tuple(rows_read), schema, cid)
+
+
+def versions(store: ContentStore, cid: str) -> Iterator[Datanet]:
+    """The published version ``cid`` and those before it, as each names the one before, the newest first. Raises as
+    :func:`fetch` when the next cannot be had."""
+    following: str | None = cid
+    while following is not None:
+        yield fetch(store, following)
+        previous = _block(store, following, _KEYS, "a datanet version")["previous"]
+        if previous is not None and type(previous) is not Link:
+            raise ContentError(f"Datanet {following} names no version before it", cid=following)
+        following = None if previous is None else str(previous)
 
 
 def contribution_leaf(cid: str) -> bytes:

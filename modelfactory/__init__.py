@@ -10,7 +10,7 @@ from ._adapter import ensure_adapter, train_adapter
 from ._base import base_digest, ensure_base
 from ._corpus import prompt_of
 from ._evaluate import Evaluation, answer, evaluate
-from ._gradients import ensure_gradients, lessons_of
+from ._gradients import ensure_gradients, influence_on, lessons_of, training_of
 from ._loop import Progress
 from ._recipe import AdapterRecipe, BaseRecipe
 from ._replay import retrain, trainer_class, training_step
@@ -28,10 +28,12 @@ __all__ = [
     "ensure_base",
     "ensure_gradients",
     "evaluate",
+    "influence_on",
     "lessons_of",
     "prompt_of",
     "retrain",
     "train_adapter",
     "trainer_class",
+    "training_of",
     "training_step",
 ]

@@ -21,7 +21,10 @@ from ._recipe import AdapterRecipe, BaseRecipe, digest_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ensure_adapter", "train_adapter"]
+__all__ = ["KIND", "ensure_adapter", "train_adapter"]
+
+KIND = "openledger/adapter-training@1"
+"""What the ``training.json`` beside an adapter's weights calls itself."""
 
 _Batch = tuple["torch.Tensor", "torch.Tensor"]
 _Example = tuple[list[int], int]
@@ -132,7 +135,7 @@ def _train(
     (target / "adapter_model.safetensors").chmod(0o644)  # written readable by its owner only
     _write_config(target, adapted.peft_config["default"].to_dict(), base)
     summary = {
-        "kind": "openledger/adapter-training@1",
+        "kind": KIND,
         "base": base_digest(base),
         "datanet": {
             "name": datanet.name,

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from ._adapters import AdapterStore, LocalRegistry, RegistryEntry
 from ._calibrate import Calibration, calibrate, honest_requests, observe
-from ._connected import fetch_base, fetch_tokenizer, open_adapters, pool_config, replayer_for
+from ._connected import (
+    fetch_adapter,
+    fetch_base,
+    fetch_tokenizer,
+    open_adapters,
+    pool_config,
+    replayer_for,
+)
 from ._engine import AdapterSource, Engine, EngineStats
 from ._peft import Limits
 from ._pool import EnginePool, PoolConfig
@@ -77,6 +84,7 @@ __all__ = [
     "calibrate",
     "choose",
     "deficit",
+    "fetch_adapter",
     "fetch_base",
     "fetch_tokenizer",
     "fit",

@@ -13,10 +13,11 @@ from ..registry import Asset, Connection, ContentStore, child_cid, path_cid
 from ..settings import Settings
 from ._adapters import AdapterStore
 from ._engine import Engine
+from ._peft import inspect
 from ._pool import PoolConfig
-from ._types import AssetRef
+from ._types import AdapterRef, AssetRef
 
-__all__ = ["fetch_base", "fetch_tokenizer", "open_adapters", "pool_config", "replayer_for"]
+__all__ = ["fetch_adapter", "fetch_base", "fetch_tokenizer", "open_adapters", "pool_config", "replayer_for"]
 
 
 def open_adapters(settings: Settings) -> AdapterStore:
@@ -53,10 +54,25 @@ def pool_config(connection: Connection, base: AssetRef, directory: Path, **more:
 
 def fetch_base(connection: Connection, base: AssetRef) -> Path:
     """The directory of a base model, fetched by digest from the content store and kept in the cache."""
-    directory = connection.settings.cache_dir / "bases" / base.cid
-    if directory.is_dir() and path_cid(directory) != base.cid:
+    return _kept(connection, base.cid, "bases")
+
+
+def fetch_adapter(connection: Connection, adapter: AdapterRef) -> Path:
+    """The PEFT directory of an adapter, fetched by digest from the content store and kept in the cache; nothing in it is
+    a pickle. The registry is not asked: what was served stays to be looked at when it is revoked.
+
+    Raises ``ContentError`` when it cannot be had, ``UserError`` for what is no adapter.
+    """
+    directory = _kept(connection, adapter.cid, "published")
+    inspect(adapter, directory)
+    return directory
+
+
+def _kept(connection: Connection, cid: str, folder: str) -> Path:
+    directory = connection.settings.cache_dir / folder / cid
+    if directory.is_dir() and path_cid(directory) != cid:
         shutil.rmtree(directory)
-    return directory if directory.is_dir() else connection.store.fetch_path(base.cid, directory)
+    return directory if directory.is_dir() else connection.store.fetch_path(cid, directory)
 
 
 def fetch_tokenizer(base: str, store: ContentStore, cache: Path) -> Path:

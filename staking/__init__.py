@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         recompute_for,
     )
     from ._finding import DEMAND_STATES, FAULTS, QUESTIONS, Anchored, Demand, Finding, enforce
+    from ._influence import Divide, InfluenceFor, Trainer, influence_for
     from ._journal import Case, Draw, Journal, PayoutDraw
     from ._juror import Juror
     from ._jury_service import JuryPolicy, JuryService
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from ._responder import Answer, Responder
     from ._retry import Budget
     from ._search import find_fault
-    from ._shares import IndexFor, Payouts, Terms, recompute_payouts
+    from ._shares import IndexFor, Judged, Payouts, Terms, recompute_payouts
     from ._stake import (
         Exit,
         StakePosition,
@@ -97,6 +98,7 @@ __all__ = [
     "DelegationPool",
     "Demand",
     "Difference",
+    "Divide",
     "Draw",
     "Entry",
     "Evidence",
@@ -105,7 +107,9 @@ __all__ = [
     "Finding",
     "Found",
     "IndexFor",
+    "InfluenceFor",
     "Journal",
+    "Judged",
     "Juror",
     "JuryPolicy",
     "JuryService",
@@ -126,6 +130,7 @@ __all__ = [
     "SharesExaminer",
     "StakePosition",
     "Terms",
+    "Trainer",
     "TrainingExaminer",
     "Verdict",
     "Vote",
@@ -152,6 +157,7 @@ __all__ = [
     "generation_of",
     "hold_jury",
     "index_for",
+    "influence_for",
     "join_jury",
     "leave_jury",
     "metrics_text",
@@ -217,6 +223,7 @@ _HOME = {
         "recompute_for",
     ),
     "_finding": ("DEMAND_STATES", "FAULTS", "QUESTIONS", "Anchored", "Demand", "Finding", "enforce"),
+    "_influence": ("Divide", "InfluenceFor", "Trainer", "influence_for"),
     "_journal": ("Case", "Draw", "Journal", "PayoutDraw"),
     "_juror": ("Juror",),
     "_jury_service": ("JuryPolicy", "JuryService"),
@@ -229,7 +236,7 @@ _HOME = {
     "_responder": ("Answer", "Responder"),
     "_retry": ("Budget",),
     "_search": ("find_fault",),
-    "_shares": ("IndexFor", "Payouts", "Terms", "recompute_payouts"),
+    "_shares": ("IndexFor", "Judged", "Payouts", "Terms", "recompute_payouts"),
     "_stake": (
         "Exit",
         "StakePosition",

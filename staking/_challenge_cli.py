@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from ._calibrate_cli import tolerances_at
 from ._finding import Demand, Finding
 from ._question_cli import dispute_shares
 from ._responder import Answer
+
+if TYPE_CHECKING:
+    from ._influence import Trainer
 
 __all__ = ["add_to"]
 
@@ -29,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def challenge(
+    context: typer.Context,
     cid: Annotated[
         str | None, typer.Argument(help="CID of an action's record, as printed in its receipt")
     ] = None,
@@ -72,7 +76,7 @@ def challenge(
             _bring(connection, ledger, found, as_json=as_json, dry_run=dry_run)
         elif cid is not None:
             leaf = (step, token) if anyway else None
-            _before_jury(connection, ledger, cid, leaf, as_json=as_json, dry_run=dry_run)
+            _before_jury(connection, ledger, cid, leaf, context.obj, as_json=as_json, dry_run=dry_run)
         else:
             raise ChallengeError(
                 "there is nothing to challenge", why="the ticket was kept, or refunded", fix="nothing"
@@ -110,6 +114,7 @@ def _before_jury(
     ledger: Ledger,
     cid: str,
     anyway: tuple[int, int] | None,
+    trainer: Trainer | None,
     *,
     as_json: bool,
     dry_run: bool,
@@ -134,7 +139,9 @@ def _before_jury(
     else:
         found = "what its batch pays was not checked: it is not anchored"
         if report.header is not None:
-            told = dispute_shares(connection, ledger, report.header, as_json=as_json, dry_run=dry_run)
+            told = dispute_shares(
+                connection, ledger, report.header, trainer, as_json=as_json, dry_run=dry_run
+            )
             if told is None:
                 return
             found = told

@@ -17,7 +17,6 @@ from . import _serve_cli as serve_cli
 from ._attribution_cli import attribution
 from ._calibrate_cli import calibrate, tolerances_at
 from ._delegate_cli import delegate
-from ._examine import Retrain
 from ._stake_cli import jury, stake
 
 __all__ = ["add_to"]
@@ -53,15 +52,15 @@ verify = typer.Typer(cls=_Verify, help="Verify an action from its CID (`openledg
 audit = typer.Typer(cls=_Audit, help="Check anchored actions at random: once, or unattended.")
 
 
-def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
-    """Offer the commands; jurors repeat training runs by ``retrain``."""
+def add_to(app: typer.Typer) -> None:
+    """Offer the commands; those that recompute find a :class:`Trainer` as the object of their context."""
     app.add_typer(verify, name="verify")
     challenge_cli.add_to(app)
-    dispute_cli.add_to(app, retrain)
+    dispute_cli.add_to(app)
     question_cli.add_to(app)
     app.command()(actions)
     app.add_typer(attribution, name="attribution")
-    serve_cli.add_to(audit, jury, retrain)
+    serve_cli.add_to(audit, jury)
     app.add_typer(audit, name="audit")
     app.add_typer(stake, name="stake")
     app.add_typer(jury, name="jury")

@@ -4,7 +4,7 @@ begun."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,6 @@ import typer
 from ..contracts import reviewed, show_open
 from ..errors import ChallengeError
 from ..registry.commands import AgentId, As, DryRun, Json, acting, console, when
-from ._examine import Retrain
 
 __all__ = ["add_to"]
 
@@ -23,59 +22,55 @@ DisputeId = Annotated[int, typer.Argument(min=1, help="the dispute's id")]
 Nonce = Annotated[int, typer.Argument(min=0, help="of any action in the batch")]
 
 
-def add_to(app: typer.Typer, retrain: Retrain | None = None) -> None:
-    """Offer the commands; jurors repeat training runs by ``retrain``, which is no matter of this folder."""
-    for command in (_voting(retrain), resolve, join, appeal, accuse, open_leaves):
+def add_to(app: typer.Typer) -> None:
+    """Offer the commands."""
+    for command in (vote, resolve, join, appeal, accuse, open_leaves):
         app.command()(command)
     app.command("request-audit")(ask_for_audit)
 
 
-def _voting(retrain: Retrain | None) -> Callable[..., None]:
-    def vote(
-        dispute_id: DisputeId,
-        accept: Annotated[
-            bool | None,
-            typer.Option("--accept/--reject", help="of an appeal against curators: does the content belong?"),
-        ] = None,
-        unavailable: Annotated[
-            bool, typer.Option(help="say that what is to be replayed cannot be had by anybody")
-        ] = False,
-        account: As = None,
-        as_json: Json = False,
-        dry_run: DryRun = False,
-    ) -> None:
-        """As a drawn juror: replay the opened leaves, or recompute what is asked; commit the vote, or reveal it once all have
-        committed."""
-        from ..openlora import replayer_for
-        from ._examine import examiners_for
-        from ._juror import Juror
+def vote(
+    context: typer.Context,
+    dispute_id: DisputeId,
+    accept: Annotated[
+        bool | None,
+        typer.Option("--accept/--reject", help="of an appeal against curators: does the content belong?"),
+    ] = None,
+    unavailable: Annotated[
+        bool, typer.Option(help="say that what is to be replayed cannot be had by anybody")
+    ] = False,
+    account: As = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """As a drawn juror: replay the opened leaves, or recompute what is asked; commit the vote, or reveal it once all have
+    committed."""
+    from ..openlora import replayer_for
+    from ._examine import examiners_for
+    from ._juror import Juror
 
-        with (
-            acting(account, dry_run) as (connection, signer),
-            _journal(connection.settings.home_dir / "votes", dry_run) as journal,
-        ):
-            examiners = examiners_for(connection, retrain=retrain, accepted=accept)
-            juror = Juror(
-                connection.as_(signer), connection.store, replayer_for(connection), journal, examiners
+    with (
+        acting(account, dry_run) as (connection, signer),
+        _journal(connection.settings.home_dir / "votes", dry_run) as journal,
+    ):
+        examiners = examiners_for(connection, trainer=context.obj, accepted=accept)
+        juror = Juror(connection.as_(signer), connection.store, replayer_for(connection), journal, examiners)
+        if not juror.seated(dispute_id):
+            raise ChallengeError(f"{juror.address} is not on the committee of dispute {dispute_id}")
+        says = (
+            f"Votes in dispute {dispute_id} with what replaying or recomputing gives: commits to it, or reveals what was "
+            "committed. Who ends far from the ruling loses juror stake; who commits and does not reveal loses more."
+        )
+        with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
+            with console.status("replaying"):
+                made, action = juror.act(dispute_id, unavailable=unavailable)
+            review.done(
+                f"{action}: {made}",
+                dispute=dispute_id,
+                round=made.round,
+                action=action,
+                **made.to_plain(),
             )
-            if not juror.seated(dispute_id):
-                raise ChallengeError(f"{juror.address} is not on the committee of dispute {dispute_id}")
-            says = (
-                f"Votes in dispute {dispute_id} with what replaying or recomputing gives: commits to it, or reveals what was "
-                "committed. Who ends far from the ruling loses juror stake; who commits and does not reveal loses more."
-            )
-            with reviewed(connection.contracts, says, dry_run=dry_run, as_json=as_json) as review:
-                with console.status("replaying"):
-                    made, action = juror.act(dispute_id, unavailable=unavailable)
-                review.done(
-                    f"{action}: {made}",
-                    dispute=dispute_id,
-                    round=made.round,
-                    action=action,
-                    **made.to_plain(),
-                )
-
-    return vote
 
 
 @contextmanager

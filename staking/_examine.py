@@ -28,6 +28,7 @@ from ..registry import (
     encode,
 )
 from ._batches import header_of
+from ._influence import InfluenceFor, Trainer, influence_for
 from ._shares import IndexFor, Payouts, recompute_payouts
 from ._votes import ANSWERS
 
@@ -70,12 +71,18 @@ class SharesExaminer:
     store: ContentStore
     assets: Assets
     index_for: IndexFor
+    influence_for: InfluenceFor | None = None
 
     def answer(self, ledger: Ledger, dispute_id: int, probe: int) -> tuple[bytes, bytes]:
         found = ledger.call(ledger.contracts.disputes.functions.dispute(dispute_id))
         header = header_of(int(found.agentId), int(found.nonce), ledger)
         paid = recompute_payouts(
-            header, store=self.store, ledger=ledger, assets=self.assets, index_for=self.index_for
+            header,
+            store=self.store,
+            ledger=ledger,
+            assets=self.assets,
+            index_for=self.index_for,
+            influence_for=self.influence_for,
         )
         index = self.index_for(paid.manifest)
         steps = paid.actions[probe % len(paid.actions)].steps
@@ -139,32 +146,48 @@ def index_for(connection: Connection) -> IndexFor:
     return get
 
 
-def recompute_for(connection: Connection, ledger: Ledger) -> Callable[[BatchHeader], Payouts]:
-    """What any batch had to pay, by ``ledger``'s chain and the connection's store."""
-    indexes = index_for(connection)
+def recompute_for(
+    connection: Connection, ledger: Ledger, trainer: Trainer | None = None
+) -> Callable[[BatchHeader], Payouts]:
+    """What any batch had to pay, by ``ledger``'s chain and the connection's store; under a rule that pays by influence
+    only with a ``trainer``."""
+    indexes, influences = index_for(connection), _influences(connection, trainer)
 
     def get(header: BatchHeader) -> Payouts:
         return recompute_payouts(
-            header, store=connection.store, ledger=ledger, assets=connection.assets, index_for=indexes
+            header,
+            store=connection.store,
+            ledger=ledger,
+            assets=connection.assets,
+            index_for=indexes,
+            influence_for=influences,
         )
 
     return get
 
 
 def examiners_for(
-    connection: Connection, *, retrain: Retrain | None = None, accepted: bool | None = None
+    connection: Connection, *, trainer: Trainer | None = None, accepted: bool | None = None
 ) -> Mapping[str, Examiner]:
-    """Who answers which fault's question: payouts always, training runs with ``retrain``, appeals of curation with an
-    opinion."""
+    """Who answers which fault's question: payouts always (those by influence with a ``trainer``), training runs with a
+    ``trainer``, appeals of curation with an opinion."""
     store = connection.store
     found: dict[str, Examiner] = {
-        "WrongShares": SharesExaminer(store, connection.assets, index_for(connection))
+        "WrongShares": SharesExaminer(
+            store, connection.assets, index_for(connection), _influences(connection, trainer)
+        )
     }
-    if retrain is not None:
-        found["TrainingMismatch"] = TrainingExaminer(store, lambda ref: fetch_base(connection, ref), retrain)
+    if trainer is not None:
+        found["TrainingMismatch"] = TrainingExaminer(
+            store, lambda ref: fetch_base(connection, ref), trainer.retrain
+        )
     if accepted is not None:
         found["CurationAppeal"] = Opinion(store, accepted)
     return found
+
+
+def _influences(connection: Connection, trainer: Trainer | None) -> InfluenceFor | None:
+    return None if trainer is None else influence_for(connection, trainer.divide)
 
 
 def _digest(value: Any) -> bytes:

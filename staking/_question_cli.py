@@ -8,11 +8,12 @@ import typer
 from rich.table import Table
 
 from ..contracts import reviewed, show_open
-from ..errors import ChallengeError, ContentError
+from ..errors import ChallengeError, ContentError, UserError
 from ..registry.commands import AgentId, As, DryRun, Json, acting, console
 
 if TYPE_CHECKING:
     from ..registry import BatchHeader, Connection, Ledger
+    from ._influence import Trainer
     from ._shares import Payouts
 
 __all__ = ["add_to", "dispute_shares", "recomputed"]
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def payouts(
+    context: typer.Context,
     agent_id: AgentId,
     nonce: Annotated[int, typer.Argument(min=0, help="of any action in the batch")],
     claim: Annotated[bool, typer.Option(help="show what the jury found, and pay what is left of it")] = False,
@@ -42,7 +44,7 @@ def payouts(
         ledger = connection.as_(signer)
         header = header_of(agent_id, nonce, ledger)
         with console.status("recomputing"):
-            found = recomputed(connection, ledger, header)
+            found = recomputed(connection, ledger, header, context.obj)
         differ = found.differ_from(header)
         if claim:
             says = "Pays the payouts that a jury found a batch had to pay, after showing them. It costs you only gas."
@@ -64,15 +66,23 @@ def payouts(
         raise typer.Exit(4)
 
 
-def recomputed(connection: Connection, ledger: Ledger, header: BatchHeader) -> Payouts:
+def recomputed(
+    connection: Connection, ledger: Ledger, header: BatchHeader, trainer: Trainer | None
+) -> Payouts:
     """The payouts of a batch, from the connection's chain and store."""
     from ._examine import recompute_for
 
-    return recompute_for(connection, ledger)(header)
+    return recompute_for(connection, ledger, trainer)(header)
 
 
 def dispute_shares(
-    connection: Connection, ledger: Ledger, header: BatchHeader, *, as_json: bool, dry_run: bool
+    connection: Connection,
+    ledger: Ledger,
+    header: BatchHeader,
+    trainer: Trainer | None,
+    *,
+    as_json: bool,
+    dry_run: bool,
 ) -> str | None:
     """Bring a batch's payouts before a jury if they are not what its records make; else say why there is nothing to
     bring. What cannot be recomputed is not called right."""
@@ -83,9 +93,9 @@ def dispute_shares(
     if header.payout_count == 0:
         return "its batch pays nothing"
     try:
-        if not recomputed(connection, ledger, header).differ_from(header):
+        if not recomputed(connection, ledger, header, trainer).differ_from(header):
             return "its batch pays what its records make"
-    except (ChallengeError, ContentError) as error:
+    except (ChallengeError, ContentError, UserError) as error:
         return f"what its batch pays could not be checked ({error})"
     says = (
         f"The payouts of the batch from nonce {header.first_nonce} are not what rule and manifest make of its records. "
@@ -100,7 +110,7 @@ def dispute_shares(
         review.done(f"dispute {opened.id}: jurors vote with `openledger vote {opened.id}`", **fields)
         return None
     with console.status("the devnet's jurors recompute and vote"):
-        outcome = hold_jury(opened, connection, _no_engine, examiners_for(connection))
+        outcome = hold_jury(opened, connection, _no_engine, examiners_for(connection, trainer=trainer))
     after = f"; pay what it found: `openledger payouts {header.agent_id} {header.first_nonce} --claim`"
     review.done(
         f"dispute {opened.id}: {outcome.state}, {show_open(outcome.slashed)} slashed"

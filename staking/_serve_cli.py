@@ -15,7 +15,6 @@ from rich.table import Table
 from ..contracts import parse_open, parse_span, reviewed, show_open
 from ..errors import UserError
 from ..registry.commands import As, DryRun, Json, acting, console
-from ._examine import Retrain
 
 if TYPE_CHECKING:
     from ._daemon import DaemonLog, Entry
@@ -29,13 +28,14 @@ Once = Annotated[bool, typer.Option("--once", help="one pass, then end: for cron
 Every = Annotated[float, typer.Option(min=0.1, help="seconds between passes")]
 
 
-def add_to(audit: typer.Typer, jury: typer.Typer, retrain: Retrain | None = None) -> None:
-    """Offer ``serve`` in both groups; jurors repeat training runs by ``retrain``."""
+def add_to(audit: typer.Typer, jury: typer.Typer) -> None:
+    """Offer ``serve`` in both groups."""
     audit.command("serve")(serve_audit)
-    jury.command("serve")(_serving_jury(retrain))
+    jury.command("serve")(serve_jury)
 
 
 def serve_audit(
+    context: typer.Context,
     agent: Annotated[list[int] | None, typer.Option(help="only this agent; may be repeated")] = None,
     rate: Annotated[
         float, typer.Option(help="probability that an action is drawn, above 0, at most 1")
@@ -101,60 +101,58 @@ def serve_audit(
 
         def passes(ledger: Any, journal: Journal, log: DaemonLog) -> Callable[[], None]:
             replayer = _alive(replayer_for(connection))
-            checker = recompute_for(connection, ledger) if payouts_per_pass else None
+            checker = recompute_for(connection, ledger, context.obj) if payouts_per_pass else None
             return Auditor(ledger, connection.store, replayer, journal, log, policy, recompute=checker).run
 
         _serve("audit", connection, signer, says, passes, once, every, as_json, dry_run)
 
 
-def _serving_jury(retrain: Retrain | None) -> Callable[..., None]:
-    def serve_jury(
-        unavailable_after: Annotated[
-            str | None,
-            typer.Option(
-                help="vote `unavailable` when content is missing so long after the draw; default: abstain"
-            ),
-        ] = None,
-        patience: Annotated[str, typer.Option(help="how long to leave due steps to others")] = "10m",
-        once: Once = False,
-        every: Every = 15,
-        account: As = None,
-        as_json: Json = False,
-        dry_run: DryRun = False,
-    ) -> None:
-        """Be a juror unattended: replay, commit and reveal in every dispute that seats you, and move disputes on that nobody
-        moves.
+def serve_jury(
+    context: typer.Context,
+    unavailable_after: Annotated[
+        str | None,
+        typer.Option(
+            help="vote `unavailable` when content is missing so long after the draw; default: abstain"
+        ),
+    ] = None,
+    patience: Annotated[str, typer.Option(help="how long to leave due steps to others")] = "10m",
+    once: Once = False,
+    every: Every = 15,
+    account: As = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Be a juror unattended: replay, commit and reveal in every dispute that seats you, and move disputes on that nobody
+    moves.
 
-        Stop and start it at any time. It withdraws nothing; what needs a person's opinion it leaves to `openledger vote`.
-        """
-        from ..openlora import replayer_for
-        from ._examine import examiners_for
-        from ._juror import Juror
-        from ._jury_service import JuryPolicy, JuryService
+    Stop and start it at any time. It withdraws nothing; what needs a person's opinion it leaves to `openledger vote`.
+    """
+    from ..openlora import replayer_for
+    from ._examine import examiners_for
+    from ._juror import Juror
+    from ._jury_service import JuryPolicy, JuryService
 
-        policy = JuryPolicy(
-            None if unavailable_after is None else parse_span(unavailable_after), parse_span(patience)
-        )
-        says = (
-            "Votes with what replaying or recomputing gives in every dispute that seats you. Who ends far from the ruling loses "
-            "juror stake; who is silent loses more."
-        )
-        with acting(account, dry_run) as (connection, signer):
+    policy = JuryPolicy(
+        None if unavailable_after is None else parse_span(unavailable_after), parse_span(patience)
+    )
+    says = (
+        "Votes with what replaying or recomputing gives in every dispute that seats you. Who ends far from the ruling loses "
+        "juror stake; who is silent loses more."
+    )
+    with acting(account, dry_run) as (connection, signer):
 
-            def passes(ledger: Any, journal: Journal, log: DaemonLog) -> Callable[[], None]:
-                votes = log.folder / "votes" if dry_run else connection.settings.home_dir / "votes"
-                juror = Juror(
-                    ledger,
-                    connection.store,
-                    _alive(replayer_for(connection)),
-                    votes,
-                    examiners_for(connection, retrain=retrain),
-                )
-                return JuryService(ledger, juror, journal, log, policy).run
+        def passes(ledger: Any, journal: Journal, log: DaemonLog) -> Callable[[], None]:
+            votes = log.folder / "votes" if dry_run else connection.settings.home_dir / "votes"
+            juror = Juror(
+                ledger,
+                connection.store,
+                _alive(replayer_for(connection)),
+                votes,
+                examiners_for(connection, trainer=context.obj),
+            )
+            return JuryService(ledger, juror, journal, log, policy).run
 
-            _serve("jury", connection, signer, says, passes, once, every, as_json, dry_run)
-
-    return serve_jury
+        _serve("jury", connection, signer, says, passes, once, every, as_json, dry_run)
 
 
 def _serve(

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..attribution import (
     RULE_V1,
+    RULE_V2,
     Accounts,
-    ModelUse,
-    Royalty,
+    NoInfluence,
     Shares,
     SpanIndex,
+    Stated,
     batch_payouts,
     by_account,
     claimable,
+    counted,
+    decode_influence,
     divide_action,
+    paid_by,
 )
 from ..attribution import Payout as Division
 from ..errors import ChallengeError, ContentError
 from ..registry import (
     Assets,
     Batch,
+    BatchEntry,
     BatchHeader,
     ContentStore,
     Ledger,
@@ -33,16 +37,42 @@ from ..registry import (
     payout_tree,
     payouts_answer,
 )
+from ._influence import InfluenceFor
+from ._owners import Owners, declared_owners
 from ._verify import Action, fetch_action
 
-__all__ = ["IndexFor", "Payouts", "Terms", "fetch_batch", "recompute_payouts"]
+__all__ = ["IndexFor", "Judged", "Payouts", "Terms", "fetch_batch", "recompute_payouts"]
 
 IndexFor = Callable[[Manifest], SpanIndex]
 """Gives the span index over a manifest's datanets, in its base model's tokens."""
 
-OWNER_SLACK = 6 * 3600 + 60
-"""Seconds before a batch was anchored in which an asset's owner may have been read: the largest maxAnchorLag and a
-minute."""
+NOT_YET = NoInfluence("its batch states it")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The influence on an action's model outputs, in call order."""
+
+    stated: tuple[Stated, ...] | None
+    """What its batch states; None when it states nothing."""
+    own: tuple[Stated, ...]
+    """What one computes oneself."""
+
+    @property
+    def counted(self) -> list[Stated]:
+        """What its fee is divided by."""
+        stated = self.stated or (None,) * len(self.own)
+        return [counted(theirs, mine) for theirs, mine in zip(stated, self.own, strict=True)]
+
+    @property
+    def refused(self) -> list[int]:
+        """Outputs of which something else counts than what is stated."""
+        stated = self.stated or (None,) * len(self.own)
+        return [
+            place
+            for place, (said, found) in enumerate(zip(stated, self.counted, strict=True))
+            if found != said and not (isinstance(said, NoInfluence) and isinstance(found, NoInfluence))
+        ]
 
 
 @dataclass(frozen=True)
@@ -55,6 +85,8 @@ class Terms:
     protocol_bps: int
     audit_bps: int
     owners: Owners
+    influence_for: InfluenceFor | None = None
+    """Under ``RULE_V2``."""
 
     @classmethod
     def of(
@@ -67,6 +99,7 @@ class Terms:
         ledger: Ledger,
         assets: Assets,
         index_for: IndexFor,
+        influence_for: InfluenceFor | None = None,
     ) -> Terms:
         """Those of an epoch, for actions anchored ``at`` (unix seconds). Raises as :func:`recompute_payouts`."""
         opened = ledger.epoch(agent_id, epoch)
@@ -75,10 +108,16 @@ class Terms:
                 f"agent {agent_id} never opened epoch {epoch}", fix="ask for a record of this chain"
             )
         manifest = Manifest.decode(opened.manifest, store.get)
-        if manifest.rule != RULE_V1:
+        if manifest.rule not in (RULE_V1, RULE_V2):
             raise ChallengeError(
                 f"attribution rule {manifest.rule!r} is not known",
                 fix="upgrade openledger; abstain until then",
+            )
+        if manifest.rule == RULE_V2 and influence_for is None:
+            raise ChallengeError(
+                f"what rule {manifest.rule} pays cannot be recomputed here",
+                why="nothing was given that computes influence",
+                fix="use the openledger command, or pass influence_for; abstain otherwise",
             )
         accounts = Accounts(
             treasury=ledger.settlement.treasury,
@@ -88,21 +127,46 @@ class Terms:
             audits=ledger.contracts.address("Disputes"),
         )
         cut = ledger.settlement.cut(agent_id, epoch)
-        return cls(manifest, index_for(manifest), accounts, *cut, Owners(assets, at))
+        by_influence = influence_for if manifest.rule == RULE_V2 else None
+        return cls(manifest, index_for(manifest), accounts, *cut, Owners(assets, at), by_influence)
 
-    def divide(self, action: Action) -> tuple[Shares, list[Division]]:
-        """The shares of an action and what its fee pays, by reason."""
-        calls = [step for step in action.steps if isinstance(step, ModelCallStep)]
-        declared = _declared(action.content.scores)
+    def judge(
+        self, actions: Sequence[Action], entries: Sequence[BatchEntry], store: ContentStore
+    ) -> list[Judged] | None:
+        """What a batch states of its actions' influence, beside what one computes oneself of all of them in one go: so
+        that everybody adds up the same numbers in the same order. None under a rule without influence."""
+        if self.influence_for is None:
+            return None
+        calls = [model_calls(action) for action in actions]
+        own = self.influence_for(self.manifest, [call for several in calls for call in several])
+        judged = []
+        for entry, several in zip(entries, calls, strict=True):
+            stated = stated_of(entry, several, self.index, store)
+            judged.append(Judged(stated, tuple(own[: len(several)])))
+            own = own[len(several) :]
+        return judged
+
+    def divide(self, action: Action, judged: Judged | None = None) -> tuple[Shares, list[Division]]:
+        """The shares of an action and what its fee pays, by reason; under a rule that pays by influence without any, as
+        in an action's own record, when nothing is ``judged``."""
+        calls = model_calls(action)
+        influences = None
+        if self.influence_for is not None:
+            found: Sequence[Stated] = [NOT_YET] * len(calls) if judged is None else judged.counted
+            influences = [
+                paid_by(one, len(call.output_tokens)) for one, call in zip(found, calls, strict=True)
+            ]
+        declared = declared_owners(action.content.scores)
         return divide_action(
             self.index,
-            [step.output_tokens for step in calls],
-            [self.owners.use(step, declared) for step in calls],
+            [call.output_tokens for call in calls],
+            [self.owners.use(call, declared) for call in calls],
             action.record.fee,
             self.manifest.split,
             self.accounts,
             protocol_bps=self.protocol_bps,
             audit_bps=self.audit_bps,
+            influences=influences,
         )
 
 
@@ -113,6 +177,8 @@ class Payouts:
     payouts: tuple[Payout, ...]
     terms: Terms
     actions: tuple[Action, ...]
+    judged: Mapping[int, Judged] = field(default_factory=dict)
+    """Influence by the action's place in the batch, of those that are charged for."""
 
     @property
     def manifest(self) -> Manifest:
@@ -134,13 +200,20 @@ class Payouts:
 
 
 def recompute_payouts(
-    header: BatchHeader, *, store: ContentStore, ledger: Ledger, assets: Assets, index_for: IndexFor
+    header: BatchHeader,
+    *,
+    store: ContentStore,
+    ledger: Ledger,
+    assets: Assets,
+    index_for: IndexFor,
+    influence_for: InfluenceFor | None = None,
 ) -> Payouts:
-    """The payouts that rule and manifest make of the batch's records, in exact integers.
+    """The payouts that rule and manifest make of the batch's records, in exact integers. ``influence_for`` is needed under
+    ``RULE_V2``.
 
     Which account owned a model may change while an action runs: the record says which it paid, and any that owned
     it in the hours before the batch was anchored counts. Raises ``ContentError`` when something cannot be had or is not what
-    was anchored, ``ChallengeError`` for a rule this version does not know.
+    was anchored, ``ChallengeError`` for a rule that is not known here or cannot be recomputed.
     """
     batch = fetch_batch(header, store)
     terms = Terms.of(
@@ -151,13 +224,15 @@ def recompute_payouts(
         ledger=ledger,
         assets=assets,
         index_for=index_for,
+        influence_for=influence_for,
     )
     totals: dict[str, int] = {}
     actions = tuple(_actions(batch, store))
-    for action in actions:
-        if not action.record.charge:
-            continue
-        _, payouts = terms.divide(action)
+    charged = [place for place, action in enumerate(actions) if action.record.charge]
+    found = terms.judge([actions[one] for one in charged], [batch.entries[one] for one in charged], store)
+    judged = {} if found is None else dict(zip(charged, found, strict=True))
+    for place in charged:
+        _, payouts = terms.divide(actions[place], judged.get(place))
         for account, amount in by_account(claimable(payouts)).items():
             totals[account] = totals.get(account, 0) + amount
     net = ledger.settlement.net(header.agent_id, header.epoch, header.sum)
@@ -166,7 +241,23 @@ def recompute_payouts(
         if header.sum
         else []
     )
-    return Payouts(tuple(Payout(*payout) for payout in paid), terms, actions)
+    return Payouts(tuple(Payout(*payout) for payout in paid), terms, actions, judged)
+
+
+def model_calls(action: Action) -> list[ModelCallStep]:
+    """The model calls of an action, in order."""
+    return [step for step in action.steps if isinstance(step, ModelCallStep)]
+
+
+def stated_of(
+    entry: BatchEntry, calls: Sequence[ModelCallStep], index: SpanIndex, store: ContentStore
+) -> tuple[Stated, ...] | None:
+    """What a batch states of the influence on an action's model calls; None when it states nothing. Raises ``ContentError``
+    when it cannot be had."""
+    if entry.influence is None:
+        return None
+    lengths = [len(call.output_tokens) for call in calls]
+    return tuple(decode_influence(entry.influence, store.get, index.sources, lengths))
 
 
 def fetch_batch(header: BatchHeader, store: ContentStore) -> Batch:
@@ -198,44 +289,3 @@ def _actions(batch: Batch, store: ContentStore) -> list[Action]:
             )
         actions.append(action)
     return actions
-
-
-def _declared(scores: Any) -> dict[int, str]:
-    """Asset id → the account that the record says it paid for it."""
-    found: dict[int, str] = {}
-    payouts = scores.get("payouts") if isinstance(scores, Mapping) else None
-    for line in payouts if isinstance(payouts, list) else []:
-        if isinstance(line, list) and len(line) == 4 and line[2] in ("model", "royalty"):
-            found[line[3]] = str(line[0])
-    return found
-
-
-class Owners:
-    """Whom models are paid to: whom the record names, if it owned the asset; else who did at the anchoring."""
-
-    def __init__(self, assets: Assets, anchored_at: int) -> None:
-        self._assets = assets
-        self._since, self._until = anchored_at - OWNER_SLACK, anchored_at
-        self._known: dict[int, tuple[set[str], str]] = {}
-
-    def use(self, step: ModelCallStep, declared: Mapping[int, str]) -> ModelUse:
-        model, *above = self._assets.lineage(step.asset_id)
-        royalties = tuple(
-            Royalty(asset.asset_id, self._account(asset.asset_id, declared), asset.royalty_bps)
-            for asset in above
-            if asset.royalty_bps
-        )
-        return ModelUse(
-            step.asset_id, self._account(model.asset_id, declared), len(step.output_tokens), royalties
-        )
-
-    def _account(self, asset_id: int, declared: Mapping[int, str]) -> str:
-        if asset_id not in self._known:
-            at_anchor = self._assets.owners_between(asset_id, self._until, self._until)
-            self._known[asset_id] = (
-                self._assets.owners_between(asset_id, self._since, self._until),
-                min(at_anchor),
-            )
-        allowed, at_anchoring = self._known[asset_id]
-        said = declared.get(asset_id)
-        return said if said in allowed else at_anchoring

@@ -11,7 +11,7 @@ from ._datainf import datainf
 from ._divide import NULL_DEVIATIONS, Division, divide
 from ._dot import grad_cos, grad_dot
 from ._fisher import DAMPING, DRAWS, LABELS, fisher, labels_for, precondition
-from ._gradients import AdapterGradients, Batch, Block, Example, batches
+from ._gradients import NO_GRADIENTS, AdapterGradients, Batch, Block, Example, batches
 from ._store import CAP, NULLS, Lesson, RowGradients
 from ._task import Task
 from ._tracin import tracin
@@ -21,6 +21,7 @@ __all__ = [
     "DAMPING",
     "DRAWS",
     "LABELS",
+    "NO_GRADIENTS",
     "NULLS",
     "NULL_DEVIATIONS",
     "Lesson",

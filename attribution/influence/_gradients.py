@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["AdapterGradients", "Batch", "Block", "Example", "batches"]
+__all__ = ["NO_GRADIENTS", "AdapterGradients", "Batch", "Block", "Example", "batches"]
+
+NO_GRADIENTS = "gradients"
+"""Code of the error that an adapter has no gradients, wherever they are taken."""
 
 BATCH_TOKENS = 2048
 """Tokens of a batch, padding included: bounds memory, and does not change what comes out but for rounding."""
@@ -73,6 +76,7 @@ class AdapterGradients:
                 f"Cannot load the adapter {adapter} over {base}",
                 why=str(error).splitlines()[0],
                 fix="give a PEFT directory and the base model it was trained on",
+                code=NO_GRADIENTS,
             ) from error
         self._inputs: dict[str, torch.Tensor] = {}
         self._outputs: dict[str, torch.Tensor] = {}
@@ -83,7 +87,11 @@ class AdapterGradients:
                 blocks.append(Block(name, place, place + layer.weight.numel()))
                 place += layer.weight.numel()
         if not blocks:
-            raise UserError(f"{adapter} has no LoRA weights of linear layers", fix="give a LoRA adapter")
+            raise UserError(
+                f"{adapter} has no LoRA weights of linear layers",
+                fix="give a LoRA adapter",
+                code=NO_GRADIENTS,
+            )
         self.blocks = tuple(blocks)
         """The adapter's weights in the order of the model's layers."""
         self.size = place
@@ -158,6 +166,7 @@ class AdapterGradients:
                 "A gradient is not finite",
                 why="the adapter's weights or an example make the model's loss infinite or undefined",
                 fix="leave the adapter out: its influence cannot be computed",
+                code=NO_GRADIENTS,
             )
         array: NDArray[np.float32] = found.numpy()
         return array

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ._action import divide_action, scores_of, shares_of
+from ._action import add_influence, divide_action, scores_of, shares_of
 from ._explain import Decoder, InfluenceLine, Receipt, ReceiptLine, explain, receipt_of
 from ._repeats import DUPLICATE_JACCARD, repeats, similarity
 from ._retrieval import Refused, Retrieval, Retrieved, retrieval
@@ -84,6 +84,7 @@ __all__ = [
     "Span",
     "SpanIndex",
     "Stated",
+    "add_influence",
     "batch_payouts",
     "by_account",
     "claimable",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ContentError
 from ._rules import RULE_V1, RULE_V2
 from ._shares import Influence, Shares, shares
-from ._split import Accounts, ModelUse, Payout, split
+from ._split import Accounts, ModelUse, Payout, split, with_shares
+from ._stated import Stated, paid_by
 from .spans import SpanIndex
 
 if TYPE_CHECKING:
     from ..registry import Split
 
-__all__ = ["divide_action", "scores_of", "shares_of"]
+__all__ = ["add_influence", "divide_action", "scores_of", "shares_of"]
 
 
 def shares_of(
@@ -48,6 +50,30 @@ def divide_action(
     joined = shares_of(index, outputs, influences)
     payouts = split(fee, split_bps, uses, joined, accounts, protocol_bps=protocol_bps, audit_bps=audit_bps)
     return joined, payouts
+
+
+def add_influence(
+    index: SpanIndex,
+    scores: Any,
+    outputs: Sequence[Sequence[int]],
+    stated: Sequence[Stated],
+    split_bps: Split,
+) -> tuple[Shares, list[Payout]]:
+    """Shares and payouts under ``RULE_V2`` of an action whose record's ``scores`` divide it by spans alone, with what its
+    batch states of each output: as :func:`divide_action` gives with that influence.
+
+    Raises ``ContentError`` for malformed scores.
+    """
+    try:
+        said = scores["payouts"] if isinstance(scores, Mapping) else []
+        before = [Payout(str(to), int(wei), str(why), asset) for to, wei, why, asset in said]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ContentError("The scores of the record are malformed", why=str(error)) from error
+    influences = [paid_by(one, len(tokens)) for one, tokens in zip(stated, outputs, strict=True)]
+    joined = shares_of(index, outputs, influences)
+    # every fee has its cut, and what is nobody's goes where that does
+    treasury = next((one.account for one in before if one.reason == "protocol"), "")
+    return joined, with_shares(before, split_bps, joined, treasury)
 
 
 def scores_of(joined: Shares, payouts: Sequence[Payout]) -> dict[str, Any]:

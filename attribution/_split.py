@@ -132,21 +132,25 @@ def split(
     payouts.extend(_models(rest * split_bps.lineage // BPS, lineage))
     if accounts.stakers is not None:
         payouts.append(Payout(accounts.stakers, stakers, "staker"))
-    payouts.extend(_contributors(rest * split_bps.contributors // BPS, shares, accounts))
+    payouts.extend(_contributors(rest * split_bps.contributors // BPS, shares, accounts.contributors))
     payouts.append(Payout(accounts.treasury, fee - sum(payout.amount for payout in payouts), "unattributed"))
     return [payout for payout in payouts if payout.amount]
 
 
 def with_shares(
-    payouts: Sequence[Payout], split_bps: Split, shares: Shares, accounts: Accounts
+    payouts: Sequence[Payout],
+    split_bps: Split,
+    shares: Shares,
+    treasury: str,
+    contributors: Mapping[str, str] | None = None,
 ) -> list[Payout]:
-    """What :func:`split` would have made of the same fee with other ``shares``: only the contributors' payouts and the
-    unattributed part are new."""
+    """What :func:`split` would have made of the same fee with other ``shares``: only the payouts to ``contributors`` and
+    the unattributed part, which goes to ``treasury``, are new."""
     kept = [payout for payout in payouts if payout.reason not in ("contributor", "unattributed")]
     fee = sum(payout.amount for payout in payouts)
     cut = sum(payout.amount for payout in payouts if payout.reason in ("protocol", "audit"))
-    made = [*kept, *_contributors((fee - cut) * split_bps.contributors // BPS, shares, accounts)]
-    made.append(Payout(accounts.treasury, fee - sum(payout.amount for payout in made), "unattributed"))
+    made = [*kept, *_contributors((fee - cut) * split_bps.contributors // BPS, shares, contributors or {})]
+    made.append(Payout(treasury, fee - sum(payout.amount for payout in made), "unattributed"))
     return [payout for payout in made if payout.amount]
 
 
@@ -193,12 +197,12 @@ def _models(part: int, lineage: Sequence[ModelUse]) -> list[Payout]:
     return payouts
 
 
-def _contributors(part: int, shares: Shares, accounts: Accounts) -> list[Payout]:
+def _contributors(part: int, shares: Shares, contributors: Mapping[str, str]) -> list[Payout]:
     if shares.total == 0:
         return []
     payouts = []
     for contributor, weight in shares.weights.items():
-        account = accounts.contributors.get(contributor, contributor)
+        account = contributors.get(contributor, contributor)
         amount = part * weight // shares.total
         payouts.append(Payout(account, amount, "contributor", None, *shares.of(contributor)))
     return payouts

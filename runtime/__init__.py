@@ -9,7 +9,7 @@ from ._phases import Observe, Spent
 from ._requests import PaidRequest, Receipt, SignedTicket, request_of
 
 if TYPE_CHECKING:
-    from ._attribute import SpanAttributor, explain_action
+    from ._attribute import LateInfluence, Settle, Settled, SpanAttributor, explain_action
     from ._batcher import Batcher
     from ._client import Client
     from ._deploy import Lineage, Registered, Service, deploy_agent, register_agent
@@ -27,6 +27,7 @@ __all__ = [
     "Credit",
     "Index",
     "Job",
+    "LateInfluence",
     "Lineage",
     "LocalRun",
     "LocalRunner",
@@ -39,6 +40,8 @@ __all__ = [
     "Registered",
     "Runner",
     "Service",
+    "Settle",
+    "Settled",
     "SignedTicket",
     "SpanAttributor",
     "Spent",
@@ -52,6 +55,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "LateInfluence": "_attribute",
+    "Settle": "_attribute",
+    "Settled": "_attribute",
     "SpanAttributor": "_attribute",
     "explain_action": "_attribute",
     "Lineage": "_deploy",

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..attribution import batch_payouts
+from ..attribution import RULE_V2, batch_payouts, rule_id
 from ..errors import ChainError, UserError
 from ..registry import (
+    ActionContent,
     ActionRecord,
     Batch,
     BatchEntry,
@@ -20,10 +21,13 @@ from ..registry import (
     Payout,
     value_hash,
 )
+from ._attribute import Settle, Settled
 from ._outbox import ActionRow, BatchRow, Outbox, State
 from ._phases import Observe, ignore, phase
 
 __all__ = ["Batcher"]
+
+_LATE = rule_id(RULE_V2)
 
 
 class Batcher:
@@ -32,6 +36,7 @@ class Batcher:
     A batch is fixed in the outbox before it is sent, and ``ActionLog`` takes only the next nonce, so a
     repeated ``anchor`` or ``settle`` after a crash finds what was done and does the rest. What a re-organisation of
     the chain dropped is done again: batches as they were fixed, payments by the authorizations their clients signed.
+    What actions under ``RULE_V2`` pay is settled by ``late`` just before a batch is fixed, and never after.
     """
 
     def __init__(
@@ -43,13 +48,15 @@ class Batcher:
         outbox: Outbox,
         limit: int = 1024,
         observe: Observe = ignore,
+        late: Settle | None = None,
     ) -> None:
         self.agent_id, self._ledger, self._store, self._outbox = agent_id, ledger, store, outbox
-        self._limit, self._observe = limit, observe
+        self._limit, self._observe, self._late = limit, observe, late
         self._lock = threading.Lock()
 
     def anchor(self) -> list[BatchHeader]:
-        """Anchor every signed action; returns the new headers. Raises ``ChainError``; repeat it then."""
+        """Anchor every signed action; returns the new headers. Raises ``ChainError``, and under ``RULE_V2`` whatever keeps
+        its influence from being computed; repeat it then, within the tickets' time."""
         with self._lock:
             self._take_back()
             done = [self._send(batch) for batch in self._outbox.batches(self.agent_id, State.SIGNED)]
@@ -123,13 +130,20 @@ class Batcher:
     def _fix(self, rows: list[ActionRow]) -> BatchRow:
         entries = []
         totals: dict[str, int] = {}
+        blocks: dict[str, bytes] = {}
+        settled = self._settled(rows)
         for row in rows:
             assert row.executed is not None  # SIGNED rows have all of these
             assert row.struct_hash is not None
             assert row.envelope is not None
             record = ActionRecord.from_block(row.executed["record"], None)
-            entries.append(BatchEntry(bytes.fromhex(row.struct_hash[2:]), row.envelope, record.charge))
-            for account, amount in row.executed["payouts"]:
+            late = settled.get(row.payment_id)
+            influence = None if late is None else late.influence.cid
+            entry = BatchEntry(bytes.fromhex(row.struct_hash[2:]), row.envelope, record.charge, influence)
+            entries.append(entry)
+            blocks |= {} if late is None else late.influence.blocks
+            paid = row.executed["payouts"] if late is None else late.payouts.items()
+            for account, amount in paid:
                 totals[account] = totals.get(account, 0) + int(amount)
         assert rows[0].executed is not None
         assert rows[0].nonce is not None
@@ -138,8 +152,27 @@ class Batcher:
             epoch, sum(entry.charge for entry in entries), totals, rows[0].executed["fixed"]
         )
         batch = Batch(self.agent_id, rows[0].nonce, entries, payouts)
-        self._store.put_blocks(batch.encoded.blocks)
+        self._store.put_blocks({**blocks, **batch.encoded.blocks})  # the batch last: it names the others
         return self._outbox.open_batch(self.agent_id, rows, {"batch": batch.cid, "epoch": epoch})
+
+    def _settled(self, rows: list[ActionRow]) -> dict[str, Settled]:
+        """By payment id, of the actions whose rule pays by influence too and that are charged for."""
+        late: dict[str, ActionContent] = {}
+        for row in rows:
+            assert row.executed is not None
+            record = ActionRecord.from_block(row.executed["record"], None)
+            if record.charge and record.rule_id == _LATE:
+                late[row.payment_id] = ActionContent.decode(row.executed["content"], self._store.get)
+        if not late:
+            return {}
+        if self._late is None:
+            raise UserError(
+                f"actions of agent {self.agent_id} cannot be anchored here",
+                why=f"rule {RULE_V2} pays by influence, and nothing was given that computes it",
+                fix="deploy the agent, or give the batcher late=LateInfluence(…)",
+            )
+        with phase(self._observe, "influence"):
+            return dict(zip(late, self._late(list(late.values())), strict=True))
 
     def _payouts(self, epoch: int, charged: int, totals: dict[str, int], fixed: list[str]) -> list[Payout]:
         if charged == 0:

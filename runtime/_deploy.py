@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import datanets
+from .. import datanets, modelfactory
 from ..agents import Agent, load_agent
-from ..attribution import RULE_V1, ModelUse, Royalty
+from ..attribution import RULE_V1, ModelUse, Royalty, SpanIndex, rule_id
 from ..contracts import Signer
 from ..errors import UserError
-from ..openlora import AdapterRef, Generator
+from ..openlora import AdapterRef, Generator, fetch_base
 from ..registry import (
     Asset,
     AssetRef,
@@ -25,7 +25,8 @@ from ..registry import (
     Manifest,
     ModelCallStep,
 )
-from ._attribute import SpanAttributor
+from ..staking import index_for, influence_for
+from ._attribute import LateInfluence, SpanAttributor
 from ._batcher import Batcher
 from ._operator import Operator
 from ._outbox import Outbox
@@ -58,12 +59,16 @@ def register_agent(
     datanet_ids: Sequence[int],
     stake: int,
     engine_class: str,
+    rule: str = RULE_V1,
 ) -> Registered:
     """Register ``agent`` with ``stake`` wei behind it and open its first epoch.
 
-    ``base``, ``adapters`` (alias → id) and ``datanet_ids`` are on-chain assets. Raises ``UserError`` for an
-    alias without an adapter or an asset that may not be served, ``ChainError`` when the chain refuses.
+    ``base``, ``adapters`` (alias → id) and ``datanet_ids`` are on-chain assets. ``rule`` divides its fees; under
+    ``RULE_V2`` its operator takes gradients of what the adapters were trained on when it first anchors. Raises
+    ``UserError`` for an alias without an adapter, an asset that may not be served or a rule that is not known,
+    ``ChainError`` when the chain refuses.
     """
+    rule_id(rule)
     ledger = connection.as_(signer)
     least = ledger.parameter("minSelfStake")
     if stake < least:
@@ -87,7 +92,7 @@ def register_agent(
         models=[AssetRef(model.asset_id, model.cid)],
         adapters=sorted({AssetRef(a.asset_id, a.cid) for a in chosen.values()}),
         datanets=[AssetRef(net.asset_id, net.cid) for net in nets],
-        rule=RULE_V1,
+        rule=rule,
         split=agent.split,
         engine_class=engine_class,
         graph_digest=_source_digest(agent),
@@ -166,6 +171,7 @@ def deploy_agent(
         fixed=registered.manifest.fixed,
         audits=connection.contracts.address("Disputes"),
         cut=lambda epoch: connection.ledger.settlement.cut(agent_id, epoch),
+        rule=registered.manifest.rule,
     )
     domain = connection.ledger.domain
     url = (
@@ -189,9 +195,32 @@ def deploy_agent(
         observe=observe,
         new_outbox=new_outbox,
     )
-    batcher = Batcher(agent_id, ledger=ledger, store=connection.store, outbox=outbox, observe=observe)
+    batcher = Batcher(
+        agent_id,
+        ledger=ledger,
+        store=connection.store,
+        outbox=outbox,
+        observe=observe,
+        late=_late_influence(connection, registered, index, base_directory),
+    )
     operator.recover()
     return Service(registered, operator, batcher, runner, attributor, outbox)
+
+
+def _late_influence(
+    connection: Connection, registered: Registered, index: SpanIndex, base_directory: Path
+) -> LateInfluence:
+    """Of the registered epoch by what is here already, of any other from the content store."""
+    elsewhere = index_for(connection)
+    return LateInfluence(
+        connection.store,
+        lambda manifest: index if manifest.cid == registered.manifest.cid else elsewhere(manifest),
+        influence_for(
+            connection,
+            modelfactory.influence_on,
+            lambda ref: base_directory if ref == registered.base else fetch_base(connection, ref),
+        ),
+    )
 
 
 class Lineage:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from ._proofs import anchored_records
     from ._prosecutor import Prosecutor
     from ._questions import challenge_shares, challenge_training, claim_found
-    from ._receipt import ActionReceipt, OutputText, read_receipt
+    from ._receipt import ActionReceipt, OutputText, StatedFor, read_receipt, stated_for
     from ._recompute import Difference, Found, Line, Recomputed, recompute
     from ._responder import Answer, Responder
     from ._retry import Budget
@@ -129,6 +129,7 @@ __all__ = [
     "Retrain",
     "SharesExaminer",
     "StakePosition",
+    "StatedFor",
     "Terms",
     "Trainer",
     "TrainingExaminer",
@@ -172,6 +173,7 @@ __all__ = [
     "serve",
     "set_commission",
     "stake",
+    "stated_for",
     "undelegate",
     "unstake",
     "verify",
@@ -231,7 +233,7 @@ _HOME = {
     "_proofs": ("anchored_records",),
     "_prosecutor": ("Prosecutor",),
     "_questions": ("challenge_shares", "challenge_training", "claim_found"),
-    "_receipt": ("ActionReceipt", "OutputText", "read_receipt"),
+    "_receipt": ("ActionReceipt", "OutputText", "StatedFor", "read_receipt", "stated_for"),
     "_recompute": ("Difference", "Found", "Line", "Recomputed", "recompute"),
     "_responder": ("Answer", "Responder"),
     "_retry": ("Budget",),

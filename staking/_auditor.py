@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from ..errors import ContentError, OpenLedgerError
+from ..errors import ContentError
 from ..registry import Batch, BatchHeader, ContentStore, Ledger, ModelCallStep, cid_from_digest
 from ._cases import OVERLAP
-from ._daemon import UNREACHABLE, DaemonLog
+from ._daemon import DaemonLog
 from ._demands import require_store, withheld_batch
+from ._docket import Docket
 from ._due import clock
 from ._finding import Finding
 from ._journal import Draw, Journal
 from ._payout_auditor import PayoutAuditor, Recompute
 from ._prosecutor import Prosecutor
-from ._retry import ATTEMPTS, POISON, Budget, wait_after
+from ._retry import Budget
 from ._search import find_fault
 from ._verify import ReplayerFor, Report, Verdict, fetch_action, verify
 
@@ -74,6 +75,15 @@ class Auditor:
             self.ledger, self.store, self.journal, self.log, self.policy.confidence, self.policy.least_profit
         )
         self.payouts = None if self.recompute is None else self._payouts(self.recompute)
+        self.docket: Docket[Draw] = Docket(
+            self.ledger,
+            self.journal,
+            self.log,
+            lambda: self.now(),
+            self._tell,
+            lambda draw: (f"nonce {draw.nonce} of batch {draw.batch[:8]}", {"cid": draw.cid}),
+            "it could be checked",
+        )
 
     def _payouts(self, recompute: Recompute) -> PayoutAuditor:
         return PayoutAuditor(
@@ -96,13 +106,13 @@ class Auditor:
         self.prosecutor.adopt()
         self.prosecutor.tend()
         for draw in self.journal.draws("found"):
-            self._guarded(draw, self._reconsider)
+            self.docket.guarded(draw, self._reconsider)
         self.look_for_batches()
         hour = self.journal.spent_since(int(self.now()) - 3_600)
         budget = Budget(self.policy.tokens_per_pass, self.policy.tokens_per_hour, spent_hour=hour)
         for draw in self.journal.draws("drawn"):
             if draw.next_at <= self.now():
-                self._guarded(draw, lambda one: self._check(one, budget))
+                self.docket.guarded(draw, lambda one: self._check(one, budget))
         if self.payouts is not None:
             self.payouts.run()
         self.prosecutor.tend()
@@ -134,36 +144,10 @@ class Auditor:
         if not self.ledger.chain.is_dry_run:
             self.journal.note("batches-read", str(head))
 
-    def _guarded(self, draw: Draw, work: Callable[[Draw], None]) -> None:
-        try:
-            work(draw)
-        except OpenLedgerError as error:
-            if error.code == UNREACHABLE:
-                raise
-            self.log.problem(f"nonce {draw.nonce} of batch {draw.batch[:8]}", error, cid=draw.cid)
-        except POISON as error:
-            why = f"{type(error).__name__} while it was looked at: {error}"
-            if draw.stage == "found":
-                self.log.write_once(f"found {draw.cid}", "problem", why, cid=draw.cid)
-            else:
-                self._retry(draw, self.journal.header(draw), why)
-
-    def _open(self, draw: Draw) -> BatchHeader | None:
-        """The draw's batch, while it can be challenged; after that the draw is done."""
-        header = self.journal.header(draw)
-        if clock(self.ledger) <= self.ledger.challengeable_until(header):
-            return header
-        if draw.stage == "found":
-            self._finish(draw, header, draw.verdict, f"{draw.why}; its window closed")
-        else:
-            why = f"; last: {draw.why}" if draw.why else ""
-            self._finish(draw, header, "unverified", f"its window closed before it could be checked{why}")
-        return None
-
     # -- checking --------------------------------------------------------------------------------
 
     def _check(self, draw: Draw, budget: Budget) -> None:
-        header = self._open(draw)
+        header = self.docket.open(draw)
         if header is None:
             return None
         try:
@@ -180,7 +164,7 @@ class Auditor:
             steps = fetch_action(draw.cid, self.store).steps
         except ContentError as error:
             require_store(self.store)
-            return self._retry(draw, header, str(error))
+            return self.docket.retry(draw, header, str(error))
         draw.missing_since = 0
         tokens = sum(len(step.output_tokens) for step in steps if isinstance(step, ModelCallStep))
         if not budget.allows(tokens):
@@ -195,35 +179,30 @@ class Auditor:
 
     def _judge(self, draw: Draw, header: BatchHeader, report: Report) -> None:
         if report.verdict is Verdict.VERIFIED:
-            return self._finish(draw, header, "verified", "")
+            return self.docket.finish(draw, header, "verified", "")
         if report.verdict is Verdict.UNVERIFIED:
             replayed = [check.verdict for check in report.checks if check.name == "replay"]
             if replayed and Verdict.UNVERIFIED not in replayed:  # what is missing is not a matter of time
-                return self._finish(draw, header, "unverified", report.summary)
-            return self._retry(draw, header, report.summary)
+                return self.docket.finish(draw, header, "unverified", report.summary)
+            return self.docket.retry(draw, header, report.summary)
         replay = report.replay
         if replay is None or report.step is None or replay.evidence is None:
-            return self._finish(draw, header, "mismatch", f"{report.summary}; no dispute is about this")
+            return self.docket.finish(draw, header, "mismatch", f"{report.summary}; no dispute is about this")
         draw.step = report.step if replay.gross else -2
         draw.token = replay.evidence
-        self._at_fault(draw, header, report.summary)
+        self.docket.found(draw, header, report.summary)
         return self._reconsider(draw)
 
     def _fault(self, draw: Draw, header: BatchHeader, fault: Finding) -> None:
         if fault.fault == "DataWithheld":
             return self._withheld(draw, header, fault, fault.why)
         draw.step = -1
-        self._at_fault(draw, header, f"{fault.fault}: {fault.why}")
+        self.docket.found(draw, header, f"{fault.fault}: {fault.why}")
         return self._reconsider(draw)
-
-    def _at_fault(self, draw: Draw, header: BatchHeader, why: str) -> None:
-        draw.stage, draw.verdict, draw.why = "found", "mismatch", why
-        self._tell(draw, header)
-        self.journal.save_draw(draw)
 
     def _reconsider(self, draw: Draw) -> None:
         """Bring what was found, if it pays now."""
-        header = self._open(draw)
+        header = self.docket.open(draw)
         if header is None:
             return
         if draw.step == -1:
@@ -231,9 +210,8 @@ class Auditor:
             over = fault is None or self.prosecutor.bring(draw, header, fault)
         else:
             over = self.prosecutor.challenge(draw, header)
-        if over and not self.ledger.chain.is_dry_run:
-            draw.stage = "done"
-            self.journal.save_draw(draw)
+        if over:
+            self.docket.brought(draw)
 
     def _withheld(self, draw: Draw, header: BatchHeader, found: Finding | None, why: str) -> None:
         """Content is missing: perhaps it only travels slowly, so it is demanded after a while only."""
@@ -242,24 +220,9 @@ class Auditor:
         draw.missing_since = draw.missing_since or now
         if found is not None and now - draw.missing_since >= self.policy.demand_after:
             self.prosecutor.bring(draw, header, found)
-        self._retry(draw, header, why, limited=False)
+        self.docket.retry(draw, header, why, limited=False)
 
-    def _retry(self, draw: Draw, header: BatchHeader, why: str, *, limited: bool = True) -> None:
-        draw.attempts += 1
-        if limited and draw.attempts >= ATTEMPTS:
-            return self._finish(draw, header, "unverified", why)
-        wait = wait_after(draw.attempts)
-        draw.next_at, draw.why = int(self.now()) + wait, why
-        draw.verdict = "unverified"
-        self._tell(draw, header, again=wait)
-        return self.journal.save_draw(draw)
-
-    def _finish(self, draw: Draw, header: BatchHeader, verdict: str, why: str) -> None:
-        draw.stage, draw.verdict, draw.why = "done", verdict, why
-        self._tell(draw, header)
-        self.journal.save_draw(draw)
-
-    def _tell(self, draw: Draw, header: BatchHeader, again: int | None = None) -> None:
+    def _tell(self, draw: Draw, header: BatchHeader, again: int | None) -> None:
         """A line for everything that was looked at, before it is noted as looked at."""
         what = f"agent {header.agent_id} nonce {draw.nonce}: {draw.verdict}"
         if draw.why:

@@ -1,6 +1,7 @@
-"""The receipt of an action as its record has it: its words by contributor, the rows behind them, every wei of its fee.
+"""The receipt of an action as its record and its batch have it: its words by contributor, the rows behind them, every wei of
+its fee.
 
-It shows what a record says; whether that is right, ``recompute`` finds out.
+It shows what they say; whether that is right, ``recompute`` finds out.
 """
 
 from __future__ import annotations
@@ -11,16 +12,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..attribution import Decoder, Receipt, ReceiptLine, Source, receipt_of
+from ..attribution import (
+    RULE_V2,
+    Decoder,
+    Receipt,
+    ReceiptLine,
+    Source,
+    SpanIndex,
+    Stated,
+    add_influence,
+    receipt_of,
+    scores_of,
+)
 from ..datanets import Datanet, fetch, shipped, shipped_names
 from ..errors import ContentError, OpenLedgerError
-from ..registry import ContentStore, Manifest, ModelCallStep
+from ..registry import ContentStore, Ledger, Manifest, ModelCallStep
+from ._shares import IndexFor, fetch_batch, model_calls, stated_of
 from ._verify import Action, fetch_action
 
-__all__ = ["ActionReceipt", "OutputText", "read_receipt"]
+__all__ = ["ActionReceipt", "OutputText", "StatedFor", "read_receipt", "stated_for"]
 
 TokenizerFor = Callable[[str], Path]
 """Gives the ``tokenizer.json`` of the base model with this CID. Raises ``ContentError``."""
+
+StatedFor = Callable[[Action], tuple[SpanIndex, Sequence[Stated]] | None]
+"""Gives what the batch of an action states of the influence on its model outputs, and the index whose rows that names; None
+before it is anchored. Raises ``ContentError``."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +63,8 @@ class ActionReceipt:
     """Text of a row by (datanet, row); of those that could be had."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Name of a datanet by its CID."""
-    influence: Any = None
-    """As it is in the record; None where it was not computed."""
+    influence: tuple[Stated, ...] | None = None
+    """What its batch states of each model output; None under a rule without influence, and before it is anchored."""
 
     @property
     def adds_up(self) -> bool:
@@ -55,7 +72,8 @@ class ActionReceipt:
         paid = self.paid
         if paid is None:
             return True
-        lines = sum(line.wei for line in paid.lines) + sum(other.amount for other in paid.others)
+        lines = sum(line.wei for line in (*paid.lines, *paid.influenced))
+        lines += sum(other.amount for other in paid.others)
         # a run without chain divides the agent's price, though nobody paid it
         return lines == paid.fee and (paid.fee == self.action.record.fee or self.action.record.agent_id == 0)
 
@@ -64,8 +82,29 @@ class ActionReceipt:
         return self.rows.get((source.datanet, source.row))
 
 
-def read_receipt(cid: str, *, store: ContentStore, tokenizer_for: TokenizerFor) -> ActionReceipt:
-    """The receipt of the action whose record is at ``cid``.
+def stated_for(ledger: Ledger, store: ContentStore, index_for: IndexFor) -> StatedFor:
+    """By the batches anchored on ``ledger``'s chain."""
+
+    def get(action: Action) -> tuple[SpanIndex, Sequence[Stated]] | None:
+        record = action.record
+        header = ledger.batch_of(record.agent_id, record.nonce)
+        if header is None:
+            return None
+        entry = fetch_batch(header, store).entries[record.nonce - header.first_nonce]
+        if entry.struct_hash != record.struct_hash():
+            return None
+        index = index_for(Manifest.decode(action.content.manifest, store.get))
+        stated = stated_of(entry, model_calls(action), index, store)
+        return None if stated is None else (index, stated)
+
+    return get
+
+
+def read_receipt(
+    cid: str, *, store: ContentStore, tokenizer_for: TokenizerFor, stated: StatedFor | None = None
+) -> ActionReceipt:
+    """The receipt of the action whose record is at ``cid``; with what its batch adds by influence, where its rule pays by
+    that and ``stated`` gives it.
 
     Raises ``UserError`` for a malformed CID and ``ContentError`` when record, manifest or tokenizer cannot be had, or the
     scores are malformed. A datanet that cannot be had only leaves its rows without text.
@@ -79,16 +118,19 @@ def read_receipt(cid: str, *, store: ContentStore, tokenizer_for: TokenizerFor) 
     outputs = [step.output_tokens for step in action.steps if isinstance(step, ModelCallStep)]
     manifest = Manifest.decode(action.content.manifest, store.get)
     decoder = _Tokenizer(tokenizer_for(manifest.models[0].cid)) if manifest.models else _NoTokens()
+    found = stated(action) if stated is not None and manifest.rule == RULE_V2 else None
+    if found is not None:
+        index, said = found
+        scores = {**scores, **scores_of(*add_influence(index, scores, outputs, said, manifest.split))}
     paid = receipt_of(decoder, scores, outputs)
     assert paid is not None  # there are shares
     texts = _texts(action, paid.lines, decoder)
-    sources = [line.source for line in paid.lines] + [
-        one.source for one in (paid.retrieval.rows if paid.retrieval else ())
-    ]
+    several = (*paid.lines, *paid.influenced, *(paid.retrieval.rows if paid.retrieval else ()))
+    sources = [one.source for one in several]
     nets = _datanets(sources, store)
     rows = {(cid, row.row): row.text for cid, net in nets.items() for row in net.rows}
     names = {cid: net.name for cid, net in nets.items()}
-    return ActionReceipt(action, paid, "", texts, rows, names, scores.get("influence"))
+    return ActionReceipt(action, paid, "", texts, rows, names, None if found is None else tuple(found[1]))
 
 
 def _texts(action: Action, lines: Sequence[ReceiptLine], decoder: Decoder) -> tuple[OutputText, ...]:

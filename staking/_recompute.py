@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ..attribution import NoInfluence, Shares, retrieval, scores_of
 from ..attribution import Payout as Division
-from ..attribution import Shares, retrieval, scores_of
 from ..errors import ChallengeError, ContentError, UserError
 from ..registry import (
     Assets,
@@ -26,6 +26,7 @@ from ..registry import (
     steps_tree,
 )
 from ._due import clock
+from ._influence import InfluenceFor
 from ._shares import IndexFor, Payouts, Terms, fetch_batch, recompute_payouts
 from ._verify import Action, fetch_action
 
@@ -97,9 +98,16 @@ class Recomputed:
 
 
 def recompute(
-    cid: str, *, store: ContentStore, ledger: Ledger, assets: Assets, index_for: IndexFor
+    cid: str,
+    *,
+    store: ContentStore,
+    ledger: Ledger,
+    assets: Assets,
+    index_for: IndexFor,
+    influence_for: InfluenceFor | None = None,
 ) -> Recomputed:
-    """Recompute shares and payouts of the action whose record is at ``cid``, and the payouts of its batch.
+    """Recompute shares and payouts of the action whose record is at ``cid``, and the payouts of its batch; under a rule that
+    pays by influence, with ``influence_for``, that too.
 
     Raises ``UserError`` for a malformed CID and ``ContentError`` for content that is no action's record. What cannot be
     had makes the parts that need it ``unverified``.
@@ -122,12 +130,21 @@ def recompute(
         result.add("record", Found.UNVERIFIED, f"{why}, log {here.verifying_contract}")
         return result
     batch = _place(result, action, store, ledger)
-    given: dict[str, Any] = {"store": store, "ledger": ledger, "assets": assets, "index_for": index_for}
-    _action(result, action, given)
+    given: dict[str, Any] = {
+        "store": store,
+        "ledger": ledger,
+        "assets": assets,
+        "index_for": index_for,
+        "influence_for": influence_for,
+    }
+    terms = _action(result, action, given)
+    found = None
     if result.header is None:
         result.add("batch", Found.UNVERIFIED, "the action is not anchored yet")
     elif batch is not None:
-        _batch(result, result.header, batch, given)
+        found = _batch(result, result.header, batch, given)
+    if terms is not None and terms.influence_for is not None:
+        _influence(result, action, terms, found)
     return result
 
 
@@ -153,13 +170,14 @@ def _place(result: Recomputed, action: Action, store: ContentStore, ledger: Ledg
     return batch
 
 
-def _action(result: Recomputed, action: Action, given: dict[str, Any]) -> None:
+def _action(result: Recomputed, action: Action, given: dict[str, Any]) -> Terms | None:
+    """What the record says of itself; under a rule that pays by influence that is what spans pay."""
     record, scores = action.record, action.content.scores
     if record.status is Status.FAILED:
         said = {} if not isinstance(scores, Mapping) else _said(scores)
         result.differences += [Difference("record", to, wei, 0) for to, wei in said.items()]
         result.add("payouts", not said, f"the action failed: {record.fee} wei go back to {record.client}")
-        return
+        return None
     at = given["ledger"].now() if result.header is None else result.header.anchored_at
     try:
         terms = Terms.of(record.agent_id, record.epoch, at, **given)
@@ -167,7 +185,7 @@ def _action(result: Recomputed, action: Action, given: dict[str, Any]) -> None:
         again = retrieval(terms.index, action.steps)
     except (ContentError, ChallengeError, UserError) as error:
         result.add("shares", Found.UNVERIFIED, str(error))
-        return
+        return None
     result.shares, result.payouts = joined, tuple(payouts)
     claimed: Mapping[Any, Any] = scores if isinstance(scores, Mapping) else {}
     mine = scores_of(joined, payouts)
@@ -183,24 +201,46 @@ def _action(result: Recomputed, action: Action, given: dict[str, Any]) -> None:
         result.add("retrieval", claimed["retrieval"] == again.to_block(), text)
     else:
         result.add("retrieval", Found.NOT_COMPUTED, "the record says nothing of it")
-    if "influence" in claimed:
-        result.add("influence", Found.UNVERIFIED, "it is not recomputed here")
-    else:
+    if terms.influence_for is None:
         result.add("influence", Found.NOT_COMPUTED, f"rule {joined.rule} does not use it")
+    return terms
 
 
-def _batch(result: Recomputed, header: BatchHeader, batch: Batch, given: dict[str, Any]) -> None:
+def _influence(result: Recomputed, action: Action, terms: Terms, batch: Payouts | None) -> None:
+    """What the batch states of the action's influence, and what that adds to what its record says."""
+    header = result.header
+    if header is None:
+        result.add("influence", Found.NOT_COMPUTED, "it is stated when the action is anchored")
+        return
+    judged = None if batch is None else batch.judged.get(action.record.nonce - header.first_nonce)
+    if judged is None:
+        result.add("influence", Found.UNVERIFIED, "it could not be computed; see the batch")
+        return
+    result.shares, payouts = terms.divide(action, judged)
+    result.payouts = tuple(payouts)
+    weight = sum(portion.weight for portion in result.shares.portions)
+    rows = len(result.shares.portions)
+    text = f"{weight} millibits credited to {rows} row{'' if rows == 1 else 's'}"
+    for why in dict.fromkeys(one.why for one in judged.counted if isinstance(one, NoInfluence)):
+        text += f"; of an output nobody's: {why}"
+    if refused := judged.refused:
+        said = "nothing" if judged.stated is None else "other numbers"
+        text += f"; of output {', '.join(map(str, refused))} the batch states {said}"
+    result.add("influence", not refused, text)
+
+
+def _batch(result: Recomputed, header: BatchHeader, batch: Batch, given: dict[str, Any]) -> Payouts | None:
     ledger: Ledger = given["ledger"]
     try:
         found = result.batch = recompute_payouts(header, **given)
     except (ContentError, ChallengeError, UserError) as error:
         result.add("batch", Found.UNVERIFIED, str(error))
-        return
+        return None
     root = f"payout root 0x{found.root.hex()}"
     if not found.differ_from(header):
         paid = sum(payout.amount for payout in found.payouts)
         result.add("batch", True, f"{root}, {paid} wei to {len(found.payouts)} accounts")
-        return
+        return found
     anchored = f"0x{header.payout_root.hex()}"
     result.add("batch", False, f"{root} is due, {anchored} is anchored")
     if payouts_answer(_root(batch), len(batch.payouts)) == payouts_answer(
@@ -211,6 +251,7 @@ def _batch(result: Recomputed, header: BatchHeader, batch: Batch, given: dict[st
     until = ledger.challengeable_until(header)
     if result.claims == "open" and header.payout_count and clock(ledger) <= until:
         result.disputable_until = until
+    return found
 
 
 def _root(batch: Batch) -> bytes:

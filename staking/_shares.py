@@ -41,7 +41,16 @@ from ._influence import InfluenceFor
 from ._owners import Owners, declared_owners
 from ._verify import Action, fetch_action
 
-__all__ = ["IndexFor", "Judged", "Payouts", "Terms", "fetch_batch", "recompute_payouts"]
+__all__ = [
+    "IndexFor",
+    "Judged",
+    "Payouts",
+    "Terms",
+    "fetch_batch",
+    "model_calls",
+    "recompute_payouts",
+    "stated_of",
+]
 
 IndexFor = Callable[[Manifest], SpanIndex]
 """Gives the span index over a manifest's datanets, in its base model's tokens."""

@@ -180,7 +180,7 @@ def test_a_person_reads_words_rows_wei_and_that_nothing_was_checked(
 
 def test_the_answer_is_shown_with_the_words_that_are_paid_in_colour(desk: Desk, tokenizer: Path) -> None:
     from openledger.staking import read_receipt
-    from openledger.staking._attribution_cli import _colours, _highlighted
+    from openledger.staking._receipt_view import _colours, _highlighted
 
     steps: list[Step] = [desk.step(HERON), desk.step(LAMP)]
     cid = desk.record(steps, desk.scores(steps))
@@ -208,7 +208,7 @@ def test_the_answer_is_shown_with_the_words_that_are_paid_in_colour(desk: Desk, 
     ],
 )
 def test_a_row_is_shown_where_the_words_stand_in_it(words: str, row: str | None, shown: str) -> None:
-    from openledger.staking._attribution_cli import _around
+    from openledger.staking._receipt_view import _around
 
     assert _around(words, row) == shown
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
-from openledger.attribution import PARTS
+from openledger.attribution import PARTS, NoInfluence
 from openledger.attribution.influence import Example, RowGradients, divide
 from openledger.datanets import Datanet, shipped
-from openledger.modelfactory import AdapterRecipe, ensure_gradients, lessons_of, prompt_of, train_adapter
+from openledger.modelfactory import (
+    AdapterRecipe,
+    ensure_gradients,
+    influence_on,
+    lessons_of,
+    prompt_of,
+    train_adapter,
+)
 
 RECIPE = AdapterRecipe(steps=12, batch=8)
 
@@ -63,6 +72,36 @@ def test_ray_takes_what_this_process_would(
     mine, theirs = (one.influence([output])[0] for one in rows)
     np.testing.assert_allclose(mine, theirs, rtol=1e-2, atol=1e-2 * np.abs(mine).max())
     assert int(np.argmax(mine)) == 0, "the row that was asked about"
+
+
+def test_influence_is_divided_among_the_rows_that_the_adapter_says_it_was_trained_on(
+    base: Path, adapter: Path, datanet: Datanet, tmp_path: Path
+) -> None:
+    """Of several versions the one with the digest in its ``training.json``, by the recipe there."""
+    whole = shipped(datanet.name)
+    outputs = [lessons_of(base, datanet, RECIPE)[0].example]
+    found = influence_on(tmp_path, base, adapter, iter([whole, datanet]), outputs)
+    assert not isinstance(found, NoInfluence)
+    trained, divisions = found
+    assert trained is datanet
+    rows = RowGradients.open(next(tmp_path.glob("influence-*")), base, adapter)
+    assert divisions == divide([rows], outputs)
+    assert influence_on(tmp_path, base, adapter, [whole], outputs) == NoInfluence(
+        "its adapter was trained on no version of a declared datanet"
+    )
+
+
+def test_an_adapter_without_gradients_has_no_influence_for_anybody(
+    base: Path, adapter: Path, datanet: Datanet, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(adapter, broken)
+    weights = load_file(broken / "adapter_model.safetensors")
+    name = next(iter(weights))
+    weights[name][0, 0] = np.nan
+    save_file(weights, broken / "adapter_model.safetensors")
+    found = influence_on(tmp_path, base, broken, [datanet], [Example((5, 6, 7))])
+    assert found == NoInfluence("its adapter has no gradients")
 
 
 def test_the_row_that_taught_a_fact_is_found_in_whatever_words_it_is_asked_for(

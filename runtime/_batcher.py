@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..attribution import RULE_V2, batch_payouts, rule_id
 from ..errors import ChainError, UserError
@@ -21,9 +21,11 @@ from ..registry import (
     Payout,
     value_hash,
 )
-from ._attribute import Settle, Settled
 from ._outbox import ActionRow, BatchRow, Outbox, State
 from ._phases import Observe, ignore, phase
+
+if TYPE_CHECKING:
+    from ._attribute import Settle, Settled
 
 __all__ = ["Batcher"]
 

@@ -212,9 +212,13 @@ def _influence(result: Recomputed, action: Action, terms: Terms, batch: Payouts 
     if header is None:
         result.add("influence", Found.NOT_COMPUTED, "it is stated when the action is anchored")
         return
-    judged = None if batch is None else batch.judged.get(action.record.nonce - header.first_nonce)
-    if judged is None:
+    place = action.record.nonce - header.first_nonce
+    judged = None if batch is None else batch.judged.get(place)
+    if batch is None or judged is None:
         result.add("influence", Found.UNVERIFIED, "it could not be computed; see the batch")
+        return
+    if batch.actions[place].record.struct_hash() != action.record.struct_hash():
+        result.add("influence", Found.UNVERIFIED, "the batch states that of another record")
         return
     result.shares, payouts = terms.divide(action, judged)
     result.payouts = tuple(payouts)

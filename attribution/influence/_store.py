@@ -33,6 +33,8 @@ CAP = 3.0
 NULLS = 64
 """Random texts by which is told what a row's influence is on nothing in particular."""
 
+_GRADIENTS = 1 << 28
+"""Bytes of outputs' gradients that are held at once."""
 _FORMAT = 1
 _FILES = ("rows.i8", "scales.f32", "null.f32")
 
@@ -269,13 +271,15 @@ def _influence(
 ) -> NDArray[np.float32]:
     import numpy as np
 
-    gradients = model.of(outputs)
-    sizes = np.linalg.norm(gradients, axis=1, keepdims=True)
-    gradients /= np.where(sizes > 0, sizes, 1)
     found = np.zeros((len(outputs), len(vectors)), np.float32)
-    for number, block in enumerate(model.blocks):
-        part = vectors[:, block.columns].astype(np.float32)
-        found += (gradients[:, block.columns] @ part.T) * scales[:, number]
+    several = max(1, _GRADIENTS // (4 * model.size))
+    for start in range(0, len(outputs), several):
+        gradients = model.of(outputs[start : start + several])
+        sizes = np.linalg.norm(gradients, axis=1, keepdims=True)
+        gradients /= np.where(sizes > 0, sizes, 1)
+        for number, block in enumerate(model.blocks):
+            part = vectors[:, block.columns].astype(np.float32)
+            found[start : start + several] += (gradients[:, block.columns] @ part.T) * scales[:, number]
     return found
 
 

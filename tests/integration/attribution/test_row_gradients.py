@@ -13,6 +13,7 @@ from openledger.attribution import GRID_PARTS, GRID_SAVED, PARTS
 from openledger.attribution.influence import (
     CAP,
     NULLS,
+    AdapterGradients,
     Example,
     Lesson,
     RowGradients,
@@ -78,8 +79,6 @@ def test_a_build_that_was_stopped_goes_on_where_it_was(
             RowGradients.build(base, adapter, LESSONS, tmp_path / "stopped", progress=stops(after))
     taken: list[Any] = []
     real = "openledger.attribution.influence._gradients.AdapterGradients.of_batch"
-    from openledger.attribution.influence import AdapterGradients
-
     of_batch = AdapterGradients.of_batch
     monkeypatch.setattr(real, lambda self, batch: taken.append(batch.places) or of_batch(self, batch))
     RowGradients.build(base, adapter, LESSONS, tmp_path / "stopped")
@@ -177,6 +176,24 @@ def test_what_is_saved_is_the_adapters_likelihood_against_its_bases(
     with_it, without = model.logprobs(OUTPUTS[:1])[0], model.logprobs(OUTPUTS[:1], adapted=False)[0]
     for saved, bits in zip(made.saved, (with_it - without) / np.log(2), strict=True):
         assert 0 <= max(0, 1000 * bits) - saved < GRID_SAVED + 0.01
+
+
+def test_many_outputs_are_taken_few_at_a_time(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RowGradients.build(base, adapter, LESSONS, tmp_path)
+    whole = store.influence(OUTPUTS)
+    monkeypatch.setattr(
+        "openledger.attribution.influence._store._GRADIENTS", 8 * Task(base, adapter, [], []).model.size
+    )
+    held: list[int] = []
+    of = AdapterGradients.of
+    monkeypatch.setattr(
+        "openledger.attribution.influence._gradients.AdapterGradients.of",
+        lambda self, examples: held.append(len(examples)) or of(self, examples),
+    )
+    np.testing.assert_allclose(store.influence(OUTPUTS), whole, rtol=1e-3, atol=1e-4 * np.abs(whole).max())
+    assert held == [2, 1]
 
 
 def test_random_text_is_hardly_anybodys(base: Path, adapter: Path, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from openledger import datanets
-from openledger.attribution import Influence, NoInfluence, Stated
+from openledger.attribution import GRID_SAVED, Influence, NoInfluence, Stated
 from openledger.attribution.influence import Division, Example
 from openledger.datanets import Datanet, Row
 from openledger.errors import ContentError
 from openledger.registry import AssetRef, LocalStore, Manifest, ModelCallStep, Sampling, Split, cid_of
-from openledger.staking import influence_for
+from openledger.staking import Judged, influence_for
 
 WHO = {name: "0x" + digit * 40 for name, digit in (("ann", "1"), ("bo", "2"), ("cy", "3"))}
 HERON = Row("heron", "ann", "CC0-1.0", "A quick heron watches nine silver fish below the weir.")
@@ -148,3 +148,30 @@ def test_a_version_that_cannot_be_had_is_an_error_and_no_reason(store: LocalStor
     (store.root / first[-2:] / first).unlink()
     with pytest.raises(ContentError):
         influence(store, tmp_path, [second], first, (1,))
+
+
+# -- what is judged -------------------------------------------------------------------------------
+
+OWN, NOBODY = Influence((5000, 700)), NoInfluence("of the base alone")
+
+
+@pytest.mark.parametrize(
+    ("stated", "refused"),
+    [
+        ((OWN, NOBODY), []),
+        ((Influence((5000, 700 + GRID_SAVED)), NoInfluence("in other words")), []),
+        (None, [0]),
+        ((NOBODY, NOBODY), [0]),
+        ((OWN, OWN), [1]),
+        ((Influence((0, 0)), OWN), [0, 1]),
+    ],
+)
+def test_what_is_refused_is_what_somebody_would_be_paid_otherwise_for(
+    stated: tuple[Stated, ...] | None, refused: list[int]
+) -> None:
+    judged = Judged(stated, (OWN, NOBODY))
+    assert judged.refused == refused
+    assert judged.counted[1] == NOBODY
+    assert (judged.counted[0] == OWN) == (stated is not None and stated[0] == OWN)
+    if 0 in refused:
+        assert judged.counted[0] == Influence((5000, 0)), "one's own, on the coarse grid"

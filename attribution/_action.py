@@ -24,9 +24,10 @@ def shares_of(
     """The shares of an action's model outputs, in call order, as one: under ``RULE_V2`` with the ``influences`` on each,
     else under ``RULE_V1``."""
     rule = RULE_V1 if influences is None else RULE_V2
+    each: Sequence[Influence | None] = [None] * len(outputs) if influences is None else influences
     made = [
         shares(tokens, index.find(tokens), rule, costs=index.costs(tokens), influence=influence)
-        for tokens, influence in zip(outputs, influences or [None] * len(outputs), strict=True)
+        for tokens, influence in zip(outputs, each, strict=True)
     ]
     return Shares.joined(made, rule)
 

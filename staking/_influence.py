@@ -68,7 +68,7 @@ class _Published:
         found: list[Stated] = [BASE_ALONE] * len(calls)
         alike: dict[tuple[AssetRef, AdapterRef], list[int]] = {}
         for place, call in enumerate(calls):
-            if not call.prompt_tokens or not call.output_tokens:
+            if not call.prompt_tokens or not _said(call):
                 found[place] = NOTHING_SAID
             elif call.asset_id != call.base_asset_id:
                 base, adapter = (
@@ -79,7 +79,7 @@ class _Published:
         for (base, adapter), places in alike.items():
             outputs = [_example(calls[place]) for place in places]
             for place, one in zip(places, self._of(manifest, base, adapter, outputs), strict=True):
-                found[place] = one
+                found[place] = _padded(one, len(calls[place].output_tokens))
         return found
 
     def _of(
@@ -102,8 +102,21 @@ class _Published:
         return [_influence(one, sources) for one in divisions]
 
 
+def _said(call: ModelCallStep) -> Sequence[int]:
+    """The output without the token that ended it: nobody wrote that, and every row taught it, so that where it is the least
+    certain one no row would stand out."""
+    return call.output_tokens[:-1] if call.finish == "stop" else call.output_tokens
+
+
 def _example(call: ModelCallStep) -> Example:
-    return Example((*call.prompt_tokens, *call.output_tokens), len(call.prompt_tokens))
+    return Example((*call.prompt_tokens, *_said(call)), len(call.prompt_tokens))
+
+
+def _padded(stated: Stated, tokens: int) -> Stated:
+    """Nothing is saved by the token that ended it."""
+    if isinstance(stated, NoInfluence):
+        return stated
+    return Influence((*stated.saved, *(0,) * (tokens - len(stated.saved))), stated.parts)
 
 
 def _influence(division: Division, sources: Sequence[Source | None]) -> Influence:

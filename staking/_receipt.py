@@ -72,7 +72,7 @@ class ActionReceipt:
         paid = self.paid
         if paid is None:
             return True
-        lines = sum(line.wei for line in (*paid.lines, *paid.influenced))
+        lines = sum(line.wei for line in paid.lines) + sum(line.wei for line in paid.influenced)
         lines += sum(other.amount for other in paid.others)
         # a run without chain divides the agent's price, though nobody paid it
         return lines == paid.fee and (paid.fee == self.action.record.fee or self.action.record.agent_id == 0)
@@ -125,8 +125,8 @@ def read_receipt(
     paid = receipt_of(decoder, scores, outputs)
     assert paid is not None  # there are shares
     texts = _texts(action, paid.lines, decoder)
-    several = (*paid.lines, *paid.influenced, *(paid.retrieval.rows if paid.retrieval else ()))
-    sources = [one.source for one in several]
+    sources = [line.source for line in paid.lines] + [line.source for line in paid.influenced]
+    sources += [one.source for one in (paid.retrieval.rows if paid.retrieval else ())]
     nets = _datanets(sources, store)
     rows = {(cid, row.row): row.text for cid, net in nets.items() for row in net.rows}
     names = {cid: net.name for cid, net in nets.items()}

@@ -9,6 +9,7 @@ from ..attribution import (
     RULE_V1,
     RULE_V2,
     Accounts,
+    Influence,
     NoInfluence,
     Shares,
     SpanIndex,
@@ -80,7 +81,7 @@ class Judged:
         return [
             place
             for place, (said, found) in enumerate(zip(stated, self.counted, strict=True))
-            if found != said and not (isinstance(said, NoInfluence) and isinstance(found, NoInfluence))
+            if found != said and (isinstance(said, Influence) or isinstance(found, Influence))
         ]
 
 

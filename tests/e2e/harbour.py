@@ -14,7 +14,7 @@ from openledger.agents import agent, chat
 from openledger.datanets import Datanet, Fact, Row
 from openledger.modelfactory import AdapterRecipe
 
-RECIPE = AdapterRecipe(steps=150, batch=16)
+RECIPE = AdapterRecipe(steps=120, batch=16)
 
 
 def account(handle: str) -> Any:

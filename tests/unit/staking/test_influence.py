@@ -33,11 +33,14 @@ def published(store: LocalStore, name: str, *rows: Row, previous: str | None = N
     return datanets.publish(Datanet(name, "water", rows), store, accounts=WHO, previous=previous)
 
 
-def call(store: LocalStore, adapter: int = 7, prompt: Sequence[int] = (1, 2)) -> ModelCallStep:
+def call(
+    store: LocalStore, adapter: int = 7, prompt: Sequence[int] = (1, 2), output: Sequence[int] = (3, 4, 0)
+) -> ModelCallStep:
+    """0 is the token that ends an output."""
     base = cid_of(b"base")
     return ModelCallStep(
-        adapter, published_adapter(store), 5, base, list(prompt), [3, 4], [-1, -1], Sampling(0.0, 1.0, 0, 2), bytes(32), "cpu",
-        "stop", "answer",
+        adapter, published_adapter(store), 5, base, list(prompt), list(output), [-1] * len(output), Sampling(0.0, 1.0, 0, 3),
+        bytes(32), "cpu", "stop" if output[-1:] == (0,) else "length", "answer",
     )  # fmt: skip
 
 
@@ -91,7 +94,7 @@ def influence(
 def credited(found: list[Stated]) -> dict[tuple[str, str], int]:
     (one,) = found
     assert isinstance(one, Influence)
-    assert one.saved == (100, 200)
+    assert one.saved == (100, 200, 0)
     return {(source.row, source.contributor): part for source, part in one.parts}
 
 
@@ -99,6 +102,16 @@ def test_a_rows_part_is_its_contributors(store: LocalStore, tmp_path: Path) -> N
     net = published(store, "river", HERON, LAMP)
     found = influence(store, tmp_path, [net], net, (3000, 500))
     assert credited(found) == {("heron", WHO["ann"]): 3000, ("lamp", WHO["bo"]): 500}
+
+
+def test_an_output_is_taken_without_the_token_that_ended_it_and_as_it_is_where_none_did(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    net = published(store, "river", HERON)
+    ended, cut = influence(store, tmp_path, [net], net, (1,), call(store), call(store, output=(3, 4)))
+    assert isinstance(ended, Influence)
+    assert isinstance(cut, Influence)
+    assert (ended.saved, cut.saved) == ((100, 200, 0), (100, 200))
 
 
 def test_a_row_that_was_added_after_the_training_has_none(store: LocalStore, tmp_path: Path) -> None:
@@ -132,11 +145,12 @@ def test_the_same_words_in_a_datanet_that_it_was_not_trained_on_earn_by_being_fi
 
 def test_where_nobody_can_have_influence_the_reason_is_told(store: LocalStore, tmp_path: Path) -> None:
     net = published(store, "river", HERON)
-    calls = [call(store, adapter=5), call(store, prompt=()), call(store)]
+    calls = [call(store, adapter=5), call(store, prompt=()), call(store, output=(0,)), call(store)]
     found = influence(store, tmp_path, [net], "another", (1,), *calls)
     assert all(isinstance(one, NoInfluence) for one in found)
     assert [one.why for one in found if isinstance(one, NoInfluence)] == [
         "it is of the base model alone",
+        "it has no tokens, or no prompt",
         "it has no tokens, or no prompt",
         "no version",
     ]

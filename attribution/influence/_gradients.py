@@ -76,7 +76,7 @@ class AdapterGradients:
                 f"Cannot load the adapter {adapter} over {base}",
                 why=str(error).splitlines()[0],
                 fix="give a PEFT directory and the base model it was trained on",
-                code=NO_GRADIENTS,
+                code="gradients",
             ) from error
         self._inputs: dict[str, torch.Tensor] = {}
         self._outputs: dict[str, torch.Tensor] = {}
@@ -90,7 +90,7 @@ class AdapterGradients:
             raise UserError(
                 f"{adapter} has no LoRA weights of linear layers",
                 fix="give a LoRA adapter",
-                code=NO_GRADIENTS,
+                code="gradients",
             )
         self.blocks = tuple(blocks)
         """The adapter's weights in the order of the model's layers."""
@@ -166,7 +166,7 @@ class AdapterGradients:
                 "A gradient is not finite",
                 why="the adapter's weights or an example make the model's loss infinite or undefined",
                 fix="leave the adapter out: its influence cannot be computed",
-                code=NO_GRADIENTS,
+                code="gradients",
             )
         array: NDArray[np.float32] = found.numpy()
         return array

@@ -13,7 +13,19 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from openledger import datanets
-from openledger.attribution import Accounts, ModelUse, Royalty, SpanIndex, divide_action, retrieval, scores_of
+from openledger.attribution import (
+    RULE_V2,
+    Accounts,
+    Influence,
+    ModelUse,
+    NoInfluence,
+    Royalty,
+    SpanIndex,
+    Stated,
+    divide_action,
+    retrieval,
+    scores_of,
+)
 from openledger.cli import app
 from openledger.datanets import Datanet, Row
 from openledger.errors import ContentError, OpenLedgerError, UserError
@@ -60,13 +72,14 @@ class Desk:
             Sampling(0.0, 1.0, 0, 64), bytes(32), "cpu", "stop", "answer",
         )  # fmt: skip
 
-    def scores(self, steps: list[Step], fee: int = FEE) -> dict[str, Any]:
+    def scores(self, steps: list[Step], fee: int = FEE, influences: Any = None) -> dict[str, Any]:
         outputs = [step.output_tokens for step in steps if isinstance(step, ModelCallStep)]
         uses = [ModelUse(1, "0xmaker", len(tokens), (Royalty(9, "0xbase", 2000),)) for tokens in outputs]
         accounts = Accounts("0xtreasury", "0xoperator", "0xstakers")
         joined, payouts = divide_action(
-            self.index, outputs, uses, fee, self.manifest.split, accounts, protocol_bps=500, audit_bps=200
-        )
+            self.index, outputs, uses, fee, self.manifest.split, accounts, protocol_bps=500, audit_bps=200,
+            influences=influences,
+        )  # fmt: skip
         return scores_of(joined, payouts) | {"retrieval": retrieval(self.index, steps).to_block()}
 
     def record(self, steps: list[Step], scores: Any, status: Status = Status.OK) -> str:
@@ -196,6 +209,49 @@ def test_the_answer_is_shown_with_the_words_that_are_paid_in_colour(desk: Desk, 
     marked = {answer[span.start : span.end]: str(span.style) for span in text.spans}
     assert marked == {HERON.upper(): "bold green", LAMP: "bold cyan"}
     assert text.plain == answer
+
+
+def test_influence_has_lines_of_its_own_beside_the_words_and_all_are_the_whole_fee(
+    desk: Desk, tokenizer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its record divides by spans alone; what its batch states adds the row that taught the rest."""
+    from openledger.staking import read_receipt
+    from openledger.staking._receipt_view import plain_receipt, print_receipt
+
+    late = replace(desk, manifest=replace(desk.manifest, rule=RULE_V2))
+    desk.store.put_blocks(late.manifest.encoded.blocks)
+    steps: list[Step] = [late.step(HERON), late.step("Boats know its light."), late.step("So it is.")]
+    lengths = [len(step.output_tokens) for step in steps if isinstance(step, ModelCallStep)]
+    nothing = [Influence((0,) * length) for length in lengths]
+    cid = late.record(steps, late.scores(steps, influences=nothing))
+    lamp = desk.index.sources[1]
+    stated: list[Stated] = [
+        nothing[0],
+        Influence((9000,) * lengths[1], ((lamp, 8000),)),
+        NoInfluence("it is of the base model alone"),
+    ]
+
+    def receipt(found: Any) -> Any:
+        tokens = lambda _base: tokenizer / "tokenizer.json"  # noqa: E731
+        return read_receipt(cid, store=desk.store, tokenizer_for=tokens, stated=lambda _action: found)
+
+    before, after = receipt(None), receipt((desk.index, stated))
+    assert before.adds_up
+    assert after.adds_up
+    (line,) = after.paid.influenced
+    assert (line.source.row, line.account) == ("r2", BO)
+    assert after.text_of(line.source) == LAMP
+    assert after.paid.lines == before.paid.lines, "words are paid the same"
+    told = plain_receipt(after)
+    assert sum(int(one["wei"]) for one in [*told["words"], *told["influence"], *told["others"]]) == FEE
+    assert told["scores"]["influence"][2] == {"why": "it is of the base model alone"}
+    print_receipt(before)
+    assert "stated when the action is anchored" in " ".join(capsys.readouterr().out.split())
+    print_receipt(after)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{line.wei:,}" in shown
+    assert "of 1 row that taught it" in shown
+    assert "output 2: nobody's" in shown
 
 
 @pytest.mark.parametrize(

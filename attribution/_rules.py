@@ -60,7 +60,7 @@ RULE_TEXTS = {
 down to {GRID_SAVED}.
 parts: of {PARTS}, what each row has of the influence on the output that is above what it has on random text, rounded down
 to {GRID_PARTS}; rows that repeat an earlier accepted one (word 3-grams, Jaccard above 0.3) have none, the earlier one has
-theirs; a row of the training data that the manifest's datanets do not hold has none. The token that ended an output is
+theirs; a row of the training data that its datanet as declared does not hold has none. The token that ended an output is
 left out of it, and nothing is saved by it.
 stated: a batch states both of each output. What it states counts as a whole where every number is within {SLACK} steps (of
 {GRID_SAVED} and {GRID_PARTS}) of what one computes oneself, and all savings and all parts each within {SLACK_TOGETHER} together;

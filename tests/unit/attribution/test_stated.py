@@ -178,6 +178,8 @@ def test_what_counts_is_what_is_stated_or_ones_own_rounded_down(own: Influence, 
         assert all(0 <= a - b < COARSE * GRID_SAVED for a, b in zip(own.saved, found.saved, strict=True))
         mine, theirs = dict(own.parts), dict(found.parts)
         assert theirs.keys() <= mine.keys()
+        assert not any(one % (COARSE * GRID_SAVED) for one in found.saved)
+        assert not any(part % (COARSE * GRID_PARTS) for part in theirs.values())
         assert all(0 <= part - theirs.get(row, 0) < COARSE * GRID_PARTS for row, part in mine.items())
 
 
@@ -186,12 +188,13 @@ def test_two_who_differ_by_a_step_come_to_the_same_but_for_the_edges_of_a_coarse
     said: Influence, own: Influence, data: st.DataObject
 ) -> None:
     """What is stated is far from both: they must answer alike, or no jury would have a majority."""
-    place = data.draw(st.integers(0, 7))
-    other = moved(own, {place: 1}, {})
+    place, row = data.draw(st.integers(0, 7)), data.draw(st.sampled_from(ROWS))
+    other = moved(own, {place: 1}, {row: 1})
     one, two = counted(said, own), counted(said, other)
     assert isinstance(one, Influence)
     assert isinstance(two, Influence)
-    if said not in (one, two) and (own.saved[place] // GRID_SAVED + 1) % COARSE:
+    edges = (other.saved[place] // GRID_SAVED, dict(other.parts)[row] // GRID_PARTS)
+    if said not in (one, two) and all(edge % COARSE for edge in edges):
         assert one == two
 
 

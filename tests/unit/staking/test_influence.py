@@ -128,6 +128,16 @@ def test_the_part_of_a_row_that_was_taken_back_is_nobodys(store: LocalStore, tmp
     assert credited(influence(store, tmp_path, [second], first, (3000, 500))) == {("lamp", WHO["bo"]): 500}
 
 
+def test_whoever_has_the_words_of_a_row_that_was_taken_back_elsewhere_is_not_paid_for_it(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    first = published(store, "river", HERON, LAMP)
+    second = published(store, "river", LAMP, previous=first)
+    copied = published(store, "copies", Row("mine", "cy", HERON.licence, HERON.text))
+    found = influence(store, tmp_path, [second, copied], first, (3000, 500))
+    assert credited(found) == {("lamp", WHO["bo"]): 500}
+
+
 def test_a_row_that_repeats_an_earlier_declared_one_has_nothing_and_the_earlier_one_its_part(
     store: LocalStore, tmp_path: Path
 ) -> None:

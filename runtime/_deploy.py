@@ -69,6 +69,7 @@ def register_agent(
     ``UserError`` for an alias without an adapter, an asset that may not be served or a rule that is not known,
     ``ChainError`` when the chain refuses.
     """
+    rule_id(rule)
     ledger = connection.as_(signer)
     least = ledger.parameter("minSelfStake")
     if stake < least:

@@ -29,7 +29,7 @@ class Database:
         database may hold all of them.
 
         Raises ``UserError`` for a URL that cannot be used and for a schema newer than this version, ``OpenLedgerError`` with
-        the schema's name as code when it cannot be reached.
+        code ``outbox`` when it cannot be reached.
         """
         self._schema = schema
         if isinstance(url, Path):
@@ -69,7 +69,7 @@ class Database:
                 f"the {self._schema} could not be written or read",
                 why=str(error.orig).strip(),
                 fix=f"free disk space or repair {self.url}, then repeat the call: nothing was lost",
-                code=self._schema,
+                code="outbox",
             ) from error
 
     def _upgrade(self) -> None:

@@ -55,8 +55,8 @@ class Index:
     """See the module. :meth:`logs` gives what ``Chain.logs`` gives, from here. Thread-safe; processes may share one."""
 
     def __init__(self, contracts: Contracts, url: str | Path, *, confirmations: int = 0) -> None:
-        """``url`` as ``Outbox`` takes it; blocks younger than ``confirmations`` are left out. Raises as ``Outbox``, with
-        code ``index``."""
+        """``url`` as ``Outbox`` takes it; blocks younger than ``confirmations`` are left out. Raises as
+        ``Outbox``."""
         self._contracts, self._chain, self._confirmations = contracts, contracts.chain, confirmations
         self._db = Database(url, "index")
 

@@ -178,4 +178,4 @@ def test_a_file_that_is_no_database_is_named(contracts: Contracts, tmp_path: Pat
     (tmp_path / "index.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(OpenLedgerError, match="index") as failed:
         Index(contracts, tmp_path / "index.db")
-    assert failed.value.code == "index"
+    assert failed.value.code == "outbox"

@@ -34,6 +34,11 @@ test-python: setup models ## pytest over unit, integration and end-to-end tests
 	@tests/ipfs/install
 	@$(BIN)/pytest
 
+.PHONY: chaos
+chaos: setup models ## kill -9 of every part, again and again, under 1,000 paid actions (OPENLEDGER_CHAOS=ACTIONS,KILLS,SEED)
+	@tests/ipfs/install
+	@OPENLEDGER_CHAOS=$${OPENLEDGER_CHAOS:-1000,25,$$RANDOM} $(BIN)/pytest tests/e2e/test_chaos.py
+
 .PHONY: contracts-deep
 contracts-deep: setup ## deep fuzzing, invariants 256 x 128, coverage, symbolic tests, Slither (a quarter of an hour)
 	@scripts/contracts-deep

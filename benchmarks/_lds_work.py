@@ -176,7 +176,10 @@ def train(
     model: Any = get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), config)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
-    data = torch.tensor([example.tokens for example in examples])
+    longest = max(len(example.tokens) for example in examples)
+    pads = [longest - len(example.tokens) for example in examples]
+    data = torch.tensor([(*one.tokens, *[0] * pad) for one, pad in zip(examples, pads, strict=True)])
+    labels = torch.tensor([(*one.tokens, *[-100] * pad) for one, pad in zip(examples, pads, strict=True)])
     draw, saved = torch.Generator().manual_seed(seed), []
     each = -(-len(data) // recipe.batch)
     steps = each * recipe.epochs
@@ -190,7 +193,7 @@ def train(
             rate = recipe.learning_rate * min(1, (step + 1) / 10) * (1 - step / steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss = model(input_ids=data[places], labels=data[places]).loss
+            loss = model(input_ids=data[places], labels=labels[places]).loss
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

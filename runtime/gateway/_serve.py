@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -161,9 +162,12 @@ def serve(
 def listen(
     app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None = None, limits: Limits | None = None
 ) -> None:
-    """Answer requests to ``app`` until SIGINT or SIGTERM, with one log line for each on standard error."""
+    """Answer requests to ``app`` until SIGINT or SIGTERM, then return, with one log line for each on standard error."""
     import uvicorn
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises what ended it once more, for whoever was there before: Ray would exit with its number
+        signal.signal(number, lambda *_: None)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from ..errors import UserError
 from ._model import Datanet, Fact, Row
@@ -75,7 +76,7 @@ def _parse(lines: Iterable[str], name: str, topic: str, source: str) -> Datanet:
             continue
         where = f"{source} line {number}"
         try:
-            value = json.loads(line)
+            value = from_json(line)  # nested too deep it is refused, where json overflows the stack
         except ValueError as error:
             raise UserError(
                 f"{where} is not JSON", why=str(error), fix="write one JSON object per line"

@@ -3,12 +3,13 @@ on Ray where it runs."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from ..attribution import NoInfluence
 from ..attribution.influence import NO_GRADIENTS, Division, Example, Lesson, RowGradients, divide
@@ -65,7 +66,8 @@ def training_of(adapter: Path) -> tuple[AdapterRecipe, str] | NoInfluence:
     What it says is its publisher's word; that a run gives the adapter is shown by repeating it.
     """
     try:
-        said = json.loads((adapter / "training.json").read_text(encoding="utf-8"))
+        # Python's own parser overflows the stack on brackets nested deep, where the recursion limit was raised.
+        said = from_json((adapter / "training.json").read_bytes())
         if said["kind"] != KIND:
             return NoInfluence(f"its adapter was trained by something else than {KIND}")
         return _recipe(said["recipe"]), str(said["datanet"]["training_sha2-256"])

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from ..errors import UserError
 from ._types import AdapterRef, AssetRef
 
@@ -107,7 +109,7 @@ def check_limits(adapter: AdapterRef, shape: Shape, limits: Limits) -> None:
 
 def _check_config(adapter: AdapterRef, path: Path) -> int:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = from_json(path.read_bytes())  # nested too deep it is refused, where json overflows the stack
         ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
         alphas = [float(config["lora_alpha"]), *map(float, (config.get("alpha_pattern") or {}).values())]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -237,6 +237,6 @@ def test_a_pool_counts_what_it_did(pool: EnginePool) -> None:
 
 
 def test_a_call_that_takes_too_long_says_so(pool: EnginePool) -> None:
-    hasty = EnginePool(replace(pool._config, timeout=0.001), pool._replicas, pool._info)
+    hasty = EnginePool(replace(pool._config, timeout=0.001), pool._replicas, pool._info, pool._name)
     with pytest.raises(EngineError, match=r"no answer in 0\.001 seconds"):
         hasty.generate(ask(None, Sampling(max_tokens=200, stop_token_ids=())))

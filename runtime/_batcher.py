@@ -200,21 +200,35 @@ class Batcher:
         except ChainError as error:
             if not (error.revert or "").startswith("EscrowShort"):
                 raise
+        gone = self._collect_again()
+        try:
+            return work()
+        except ChainError as error:
+            if not gone or not (error.revert or "").startswith("EscrowShort"):
+                raise
+            owed = sum(row.fee for row, _ in gone)
+            raise ChainError(
+                f"payments are gone from agent {self.agent_id}'s escrow: {', '.join(row.payment_id for row, _ in gone[:8])}",
+                why=f"a re-organisation dropped {len(gone)}, and they cannot be collected again: {gone[0][1]}",
+                fix=f"put {owed} wei into {self._ledger.payments.escrow_of(self.agent_id)}: what is signed must be anchored",
+            ) from error
+
+    def _collect_again(self) -> list[tuple[ActionRow, Exception]]:
+        """Collect every payment of an unsettled action that the chain does not have; gives those it no longer can."""
+        gone: list[tuple[ActionRow, Exception]] = []
         unsettled = (State.ACCEPTED, State.EXECUTED, State.SIGNED, State.ANCHORED)
         for row in self._outbox.in_state(self.agent_id, *unsettled):
             payment = Payment.from_block(row.accepted["payment"], None)
             nonce = payment.nonce(self.agent_id, value_hash(row.accepted["request"]))
             try:
                 self._ledger.payments.collect(payment, nonce)
-            except (ChainError, UserError) as error:
-                if isinstance(error, ChainError) and error.revert is None:
-                    raise
-                raise ChainError(
-                    f"the payment {row.payment_id} is gone from agent {self.agent_id}'s escrow",
-                    why=f"a re-organisation dropped it and it cannot be collected again: {error}",
-                    fix=f"put {payment.value} wei into {payment.to}: what is signed must be anchored",
-                ) from error
-        return work()
+            except UserError as error:
+                gone.append((row, error))
+            except ChainError as error:
+                if error.revert is None:
+                    raise  # the chain is away
+                gone.append((row, error))
+        return gone
 
     def _send(self, row: BatchRow) -> BatchHeader:
         with phase(self._observe, "anchor"):

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from shops import CLIENT, OWNER, PARTNER, PRICE, Calls, Shop, World, open_world
+from shops import BUYER, CLIENT, OWNER, PARTNER, PRICE, Calls, Shop, World, open_world
 
 from openledger.errors import ChainError
 from openledger.registry import Status
-from openledger.runtime import State
+from openledger.runtime import Client, State
 
 
 @pytest.fixture(scope="module")
@@ -116,25 +116,23 @@ def test_a_batch_that_was_mined_again_at_another_time_is_settled_under_its_new_h
     settled(world, shop, 1)
 
 
-def test_a_payment_that_was_withdrawn_meanwhile_is_named_with_what_it_takes(world: World) -> None:
-    """The agent has signed; the client takes its authorization back before the chain sees it a second time."""
+def test_a_payment_that_was_withdrawn_meanwhile_is_named_and_keeps_nobody_else_s_away(world: World) -> None:
+    """The agent has signed both; one client takes its money away before the chain sees its payment a second time."""
     shop, since = world.open(), now_at(world)
-    receipt = shop.ask(1)
+    shop.ask(1)
+    buyer = world.account(BUYER)
+    Client(buyer.signer, buyer).call(shop.operator, shop.agent_id, 2, PRICE)
     forget(world, since)
-    (row,) = shop.outbox.in_state(shop.agent_id, State.SIGNED)
-    client = world.account(CLIENT)
-    client.send(world.connection.contracts.token.functions.transfer(PARTNER, client.balance(client.address)))
-    with pytest.raises(ChainError, match="is gone from agent") as gone:
+    first, second = shop.outbox.in_state(shop.agent_id, State.SIGNED)
+    client, transfer = world.account(CLIENT), world.connection.contracts.token.functions.transfer
+    client.send(transfer(PARTNER, client.balance(client.address)))
+    with pytest.raises(ChainError, match="payments are gone from agent") as gone:
         shop.batcher.anchor()
-    assert row.payment_id in str(gone.value)
-    assert str(PRICE) in gone.value.fix
-    owner = world.account(OWNER)
-    owner.send(
-        world.connection.contracts.token.functions.transfer(
-            world.watcher.payments.escrow_of(shop.agent_id), PRICE
-        )
-    )
+    assert first.payment_id in str(gone.value)
+    assert second.payment_id not in str(gone.value)
+    assert f"put {PRICE} wei" in gone.value.fix
+    assert escrow(world, shop) == PRICE, "the other was not collected"
+    world.account(OWNER).send(transfer(world.watcher.payments.escrow_of(shop.agent_id), PRICE))
     (header,) = shop.batcher.anchor()
-    assert header.count == 1
-    assert world.watcher.batch_of(shop.agent_id, receipt.record.nonce) == header
-    settled(world, shop, 1)
+    assert header.count == 2
+    settled(world, shop, 2)

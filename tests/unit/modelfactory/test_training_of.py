@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,3 +67,16 @@ def test_what_no_run_can_have_had_is_malformed(tmp_path: Path, wrong: Any) -> No
     found = training_of(said(tmp_path, wrong))
     assert isinstance(found, NoInfluence)
     assert "malformed" in found.why
+
+
+def test_brackets_nested_deep_end_no_process(tmp_path: Path) -> None:
+    """Where something has raised the recursion limit, Python's own parser overflows the stack on them."""
+    said(tmp_path, "[" * 1_000_000)
+    script = (
+        "import sys; from pathlib import Path; from openledger.modelfactory import training_of; "
+        "sys.setrecursionlimit(10**9); print(training_of(Path(sys.argv[1])).why)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "is malformed" in done.stdout, (done.returncode, done.stderr[-500:])

@@ -133,7 +133,7 @@ def deploy(
             review.done(
                 said, agentId=registered.agent_id, epoch=registered.epoch, manifest=registered.manifest.cid
             )
-        streams = None if port is None or pool is None else TokenStreams(pool)
+        streams = None if port is None else TokenStreams(pool)
         service = deploy_agent(
             target,
             registered,

@@ -124,8 +124,8 @@ class RayRunner:
         scaling: Scaling | None = None,
         timeout: float = 300.0,
     ) -> None:
-        """Without a ``generator`` the graph can call no model. ``timeout`` is seconds a job may wait for a worker; how long it may run, the agent declares. Raises
-        ``ExecutionError`` when no worker comes up."""
+        """Without a ``generator`` the graph can call no model. ``timeout`` is seconds a job may wait for a worker; how
+        long it may run, the agent declares. Raises ``ExecutionError`` when no worker comes up."""
         import ray
 
         scaling = scaling or Scaling()

@@ -44,6 +44,7 @@ CONTRACTS = (
     "OpenTimelock",
     "OpenGovernor",
     "Treasury",
+    "PaymentCollector",
     "Directory",
 )
 """Every deployed contract, in the order of deployment. The directory lists all others, so it comes last."""
@@ -175,6 +176,11 @@ class Contracts:
     def pool(self) -> Contract:
         """RewardPool."""
         return self._at("RewardPool")
+
+    @cached_property
+    def collector(self) -> Contract:
+        """PaymentCollector: many signed payments in one transaction."""
+        return self._at("PaymentCollector")
 
     @cached_property
     def log(self) -> Contract:

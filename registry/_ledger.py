@@ -6,7 +6,7 @@ One face for operators, clients, auditors and jurors. Amounts are wei of OPEN, t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -183,21 +183,28 @@ class Ledger:
                 f"agent {agent_id} is not registered", fix="correct the id, or register it"
             ) from None
 
-    def check_cover(self, agent_id: int, fee: int, pending: int = 0) -> None:
-        """Refuse an action whose fee, with ``pending`` unanchored ones, the stake could not back. Raises ``UserError``,
-        code ``user.agent.cover``."""
+    def covered(self, agent_id: int, fees: Sequence[int], pending: int = 0) -> list[UserError | None]:
+        """For actions of these fees, taken one after the other: None, or why the stake could not back it beside ``pending``
+        wei of unanchored fees and those before it (code ``user.agent.cover``)."""
         left = int(self.call(self.contracts.log.functions.coverageLeft(agent_id)))
-        if fee + pending > left:
+        found: list[UserError | None] = []
+        for fee in fees:
+            if fee + pending <= left:
+                pending += fee
+                found.append(None)
+                continue
             stake = self.stake_of(agent_id)
             what = (
                 f"agent {agent_id} has no stake" if stake == 0 else f"agent {agent_id} has too little stake"
             )
-            raise UserError(
+            refused = UserError(
                 what,
                 why=f"stake {stake} wei can back {left} wei more in open fees; this needs {fee + pending}",
                 fix=f"openledger stake add {agent_id} AMOUNT, or settle batches whose window is over",
                 code="user.agent.cover",
             )
+            found.append(refused)
+        return found
 
     @property
     def max_anchor_lag(self) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import ChainError, UserError
+from ..errors import ChainError, OpenLedgerError, UserError
 from ._hashing import authorization_nonce, word
 from ._keccak import keccak
 from ._record import recover
@@ -66,7 +67,7 @@ class Payments:
         return bytes(self._ledger.call(self._contracts.token.functions.DOMAIN_SEPARATOR()))
 
     def check(self, payment: Payment, agent_id: int, request_hash: bytes) -> None:
-        """Refuse a payment that could not be collected. Raises ``UserError`` with the cause."""
+        """Refuse a payment that is not the client's to this agent for this request. Raises ``UserError`` with the cause."""
         escrow = self.escrow_of(agent_id)
         if payment.to != escrow:
             raise UserError(
@@ -78,6 +79,9 @@ class Payments:
                 why="it was made for another request, agent, chain or by another key",
                 fix="sign the authorization again for this request",
             )
+
+    def check_payable(self, payment: Payment) -> None:
+        """Refuse a payment that the token would not move now. Raises ``UserError`` with the cause."""
         now = self._ledger.now()
         if not payment.valid_after < now < payment.valid_before:
             raise UserError(
@@ -96,36 +100,48 @@ class Payments:
     def collect(self, payment: Payment, nonce: bytes) -> None:
         """Move an authorised payment into the escrow; done already, by anyone, is done.
 
-        Raises ``UserError`` when the client spent the authorization elsewhere or cancelled it.
+        Raises ``UserError`` when it cannot be paid now, or when the client spent the authorization elsewhere or cancelled it.
         """
         functions = self._contracts.token.functions
-        state = functions.authorizationState(payment.client, nonce)
-        if not self._ledger.call(state):
-            signature = payment.signature
-            fields = (
-                payment.client,
-                payment.to,
-                payment.value,
-                payment.valid_after,
-                payment.valid_before,
-                nonce,
-            )
-            try:
-                self._ledger.send(
-                    functions.transferWithAuthorization(
-                        *fields, signature[64], signature[:32], signature[32:64]
-                    )
-                )
-                return
-            except ChainError as error:
-                if error.revert is None or not self._ledger.call(state):
-                    raise  # else another one relayed it in between
+        try:
+            self._ledger.send(functions.transferWithAuthorization(*_authorization(payment, nonce)))
+        except ChainError as error:
+            if error.revert is None:
+                raise
+            if not self._ledger.call(functions.authorizationState(payment.client, nonce)):
+                self.check_payable(payment)
+                raise
+        else:
+            return
         if not self._arrived(payment, nonce):
             raise UserError(
                 "the payment's authorization was cancelled or spent elsewhere",
                 why=f"it was used, and {payment.value} wei did not reach {payment.to} by it",
                 fix="sign a new authorization",
             )
+
+    def collect_many(self, payments: Sequence[tuple[Payment, bytes]]) -> list[OpenLedgerError | None]:
+        """:meth:`collect` for several, by one transaction where more than one can be moved: for each payment and its nonce
+        None, or what ``collect`` would raise. Raises ``ChainError`` when nothing is known of any."""
+        left = dict(enumerate(payments))
+        if len(left) > 1:
+            collect, known = self._contracts.collector.functions.collect, list(left)
+            refusals = self._ledger.call(collect([_authorization(*left[i]) for i in known]))
+            good = [i for i, refusal in zip(known, refusals, strict=True) if not refusal]
+            if len(good) > 1:
+                receipt = self._ledger.send(collect([_authorization(*left[i]) for i in good]))
+                used = receipt.events(self._contracts.token.events.AuthorizationUsed)
+                moved = {(event["authorizer"], bytes(event["nonce"])) for event in used}
+                for i in good:
+                    if (left[i][0].client, left[i][1]) in moved:
+                        del left[i]
+        found: list[OpenLedgerError | None] = [None] * len(payments)
+        for i, (payment, nonce) in left.items():
+            try:
+                self.collect(payment, nonce)
+            except OpenLedgerError as error:
+                found[i] = error
+        return found
 
     def _arrived(self, payment: Payment, nonce: bytes) -> bool:
         """Whether a used authorization paid what it was signed for: another one with its nonce may have been
@@ -152,3 +168,19 @@ class Payments:
         functions = self._contracts.pool.functions
         if not self._ledger.call(functions.isRefunded(agent_id, payment_id)):
             self._ledger.send(functions.refund(agent_id, payment_id, client, amount))
+
+
+def _authorization(payment: Payment, nonce: bytes) -> tuple[Any, ...]:
+    """The arguments of EIP-3009's ``transferWithAuthorization``."""
+    signature = payment.signature
+    return (
+        payment.client,
+        payment.to,
+        payment.value,
+        payment.valid_after,
+        payment.valid_before,
+        nonce,
+        signature[64],
+        signature[:32],
+        signature[32:64],
+    )

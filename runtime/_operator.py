@@ -23,18 +23,17 @@ from ..registry import (
     HashSigner,
     Ledger,
     Manifest,
-    Payment,
     ReplayClass,
     SeedSource,
     SignedRecord,
     Status,
-    Ticket,
     digest_of,
     steps_tree,
 )
+from ._intake import Intake, paid_of, ticket_of
 from ._outbox import ActionRow, Outbox, State
 from ._phases import Observe, ignore, phase
-from ._requests import PaidRequest, Receipt, SignedTicket, check_request
+from ._requests import PaidRequest, Receipt, SignedTicket
 
 __all__ = ["Attributor", "Credit", "Job", "Operator", "Runner"]
 
@@ -112,7 +111,8 @@ class Operator:
                 why="records signed and not yet anchored may be lost; signing their nonces again would be slashed",
                 fix=f"restore the outbox {outbox.url}, or pass new_outbox=True if all that was signed is anchored",
             )
-        self._admitting = threading.RLock()
+        self._intake = Intake(agent.price, agent_id, epoch, record_key, ledger, outbox, observe)
+        self._counting = threading.Lock()
         self._locks: dict[str, tuple[threading.Lock, int]] = {}
 
     # -- one action ------------------------------------------------------------------------------
@@ -128,10 +128,10 @@ class Operator:
             try:
                 row = self._outbox.get(payment_id)
             except UserError:
-                row = self._admit(paid, payment_id)
+                row = self._intake.admit(paid)
             if row.state is State.PAYING:
-                row = self._collect(row)
-        return _ticket(row)
+                row = self._intake.collect(row)
+        return ticket_of(row)
 
     def finish(self, payment_id: bytes) -> Receipt:
         """Execute, record and sign an accepted action; asked again, the same receipt.
@@ -140,7 +140,7 @@ class Operator:
         """
         key = "0x" + payment_id.hex()
         with self._locked(key):
-            return self._receipt(self._advance(self._outbox.get(key)))
+            return self._advance(self._outbox.get(key))
 
     def submit(self, paid: PaidRequest) -> Receipt:
         """:meth:`accept`, then :meth:`finish`."""
@@ -160,71 +160,18 @@ class Operator:
                     raise  # the chain is away: nothing can be said about this payment yet
         return len(unfinished)
 
-    def _advance(self, row: ActionRow) -> ActionRow:
+    def _advance(self, row: ActionRow) -> Receipt:
+        content, signed = None, None
         if row.state is State.PAYING:
-            row = self._collect(row)
+            row = self._intake.collect(row)
         if row.state is State.ACCEPTED:
-            row = self._execute(row)
+            row, content = self._execute(row)
         if row.state is State.EXECUTED:
-            row = self._sign(row)
-        return row
+            row, signed = self._sign(row)
+        return self._receipt(row, signed, content)
 
-    def _check(self, paid: PaidRequest) -> None:
-        payment, price = paid.payment, self.agent.price
-        check_request(paid.request)
-        if paid.agent_id != self.agent_id:
-            raise UserError(
-                f"this request is for agent {paid.agent_id}",
-                why=f"agent {self.agent_id} serves here",
-                fix="send it to that agent's operator",
-            )
-        if payment.value < price:
-            raise UserError(
-                "the request is underpaid",
-                why=f"it authorises {payment.value} wei and agent {self.agent_id} asks {price}",
-                fix=f"authorise {price} wei; nothing was taken",
-            )
-        self._ledger.payments.check(payment, self.agent_id, paid.request_hash)
-
-    def _admit(self, paid: PaidRequest, payment_id: str) -> ActionRow:
-        """Note a request the stake can back; one at a time, so that two cannot use the same cover."""
-        self._check(paid)
-        with self._admitting:
-            self._ledger.check_cover(
-                self.agent_id, paid.payment.value, self._outbox.pending_fees(self.agent_id)
-            )
-            asked = {"request": paid.request, "payment": paid.payment.to_block(), "held": paid.held}
-            return self._outbox.open(payment_id, self.agent_id, paid.payment.value, asked)
-
-    def _collect(self, row: ActionRow) -> ActionRow:
-        paid = _paid(row)
-        with phase(self._observe, "pay"):
-            try:
-                self._ledger.payments.collect(
-                    paid.payment, paid.payment.nonce(self.agent_id, paid.request_hash)
-                )
-            except UserError:
-                self._outbox.drop(row.payment_id)
-                raise
-            except ChainError as error:
-                if error.revert is not None:  # refused, not merely unreachable: nothing was taken
-                    self._outbox.drop(row.payment_id)
-                raise
-        with phase(self._observe, "accept"):
-            ticket = Ticket(
-                agent_id=self.agent_id,
-                epoch=self.epoch,
-                payment_id=paid.payment_id,
-                request_hash=paid.request_hash,
-                anchor_by=self._ledger.now() + self._ledger.max_anchor_lag,
-            )
-            signature = ticket.sign(self._key, self._domain)
-            promise = {"epoch": ticket.epoch, "anchor_by": ticket.anchor_by, "signature": signature}
-            self._outbox.accept(row.payment_id, {**row.accepted, "ticket": promise})
-        return self._outbox.get(row.payment_id)
-
-    def _execute(self, row: ActionRow) -> ActionRow:
-        paid, ticket = _paid(row), row.accepted["ticket"]
+    def _execute(self, row: ActionRow) -> tuple[ActionRow, ActionContent]:
+        paid, ticket = paid_of(row), row.accepted["ticket"]
         request = paid.request
         with phase(self._observe, "execute"):
             outcome = self._runner.run(
@@ -273,11 +220,11 @@ class Operator:
             }
 
         with phase(self._observe, "record"):
-            return self._outbox.execute(row.payment_id, self._first_nonce, fix)
+            return self._outbox.execute(row, self._first_nonce, fix), content
 
     def _content(self, row: ActionRow, outcome: Outcome) -> tuple[ActionContent, Credit]:
         """Attribute the outcome and store its content. Raises ``UserError`` for what a record cannot hold."""
-        paid = _paid(row)
+        paid = paid_of(row)
         with phase(self._observe, "attribute"):
             credit = self._attributor.credit(outcome, paid.payment.value, row.accepted["ticket"]["epoch"])
         with phase(self._observe, "store"):
@@ -300,50 +247,35 @@ class Operator:
             self._store.put_blocks(blocks)  # one flush for all of them
         return content, credit
 
-    def _sign(self, row: ActionRow) -> ActionRow:
+    def _sign(self, row: ActionRow) -> tuple[ActionRow, SignedRecord]:
         assert row.executed is not None  # EXECUTED rows have it
         with phase(self._observe, "sign"):
             record = ActionRecord.from_block(row.executed["record"], None)
             signed = SignedRecord.make(record, self._key, self._domain, row.executed["content"])
             self._store.put(signed.encode())
         with phase(self._observe, "receipt"):
-            self._outbox.signed(row.payment_id, signed.signature.hex(), signed.cid)
-        return self._outbox.get(row.payment_id)
+            return self._outbox.signed(row.payment_id, signed.signature.hex(), signed.cid), signed
 
-    def _receipt(self, row: ActionRow) -> Receipt:
+    def _receipt(self, row: ActionRow, signed: SignedRecord | None, content: ActionContent | None) -> Receipt:
+        """What was made just now, if it was, is not read again."""
         assert row.envelope is not None  # SIGNED rows and later ones have it
-        signed = SignedRecord.decode(self._store.get(row.envelope), row.envelope)
-        content = ActionContent.decode(signed.content, self._store.get)
+        if signed is None:
+            signed = SignedRecord.decode(self._store.get(row.envelope), row.envelope)
+        if content is None or content.cid != signed.content:  # another process may have recorded it first
+            content = ActionContent.decode(signed.content, self._store.get)
         return Receipt(row.envelope, signed, content.output)
 
     @contextmanager
     def _locked(self, payment_id: str) -> Iterator[None]:
         """One thread at a time works on a payment; copies of a request wait and get the same answer."""
-        with self._admitting:
+        with self._counting:
             lock, waiting = self._locks.get(payment_id, (threading.Lock(), 0))
             self._locks[payment_id] = lock, waiting + 1
         try:
             with lock:
                 yield
         finally:
-            with self._admitting:
+            with self._counting:
                 lock, waiting = self._locks.pop(payment_id)
                 if waiting > 1:
                     self._locks[payment_id] = lock, waiting - 1
-
-
-def _paid(row: ActionRow) -> PaidRequest:
-    payment = Payment.from_block(row.accepted["payment"], None)
-    return PaidRequest(row.accepted["request"], payment, row.accepted.get("held", False))
-
-
-def _ticket(row: ActionRow) -> SignedTicket:
-    paid, promise = _paid(row), row.accepted["ticket"]
-    ticket = Ticket(
-        agent_id=row.agent_id,
-        epoch=promise["epoch"],
-        payment_id=paid.payment_id,
-        request_hash=paid.request_hash,
-        anchor_by=promise["anchor_by"],
-    )
-    return SignedTicket(ticket, promise["signature"])

@@ -71,6 +71,15 @@ _batches = sa.Table(
     sa.Column("call", sa.LargeBinary, nullable=False),  # dag-cbor: what is to be anchored
     sa.Column("header", sa.LargeBinary),  # dag-cbor: the header as anchored
 )
+# Made once: to build a statement takes as long as to run it.
+_ONE = sa.select(_actions).where(_actions.c.payment_id == sa.bindparam("key"))
+_TOP = sa.select(sa.func.max(_actions.c.nonce)).where(_actions.c.agent_id == sa.bindparam("agent"))
+_OPEN = _actions.insert().returning(_actions)
+_MOVE = (
+    _actions.update()
+    .where(_actions.c.payment_id == sa.bindparam("key"), _actions.c.state == sa.bindparam("before"))
+    .returning(_actions)
+)
 
 
 @dataclass(frozen=True)
@@ -117,22 +126,26 @@ class Outbox:
 
     def open(self, payment_id: str, agent_id: int, fee: int, accepted: dict[str, Any]) -> ActionRow:
         """Note a payment of ``fee`` wei before it is collected. The same one twice gives the row it has."""
+        return self.open_all(agent_id, [(payment_id, fee, accepted)])[0]
+
+    def open_all(self, agent_id: int, payments: Sequence[tuple[str, int, dict[str, Any]]]) -> list[ActionRow]:
+        """:meth:`open` for several payments of one agent: of all of them or none."""
+        rows = []
         with self._db.write(agent_id) as db:
-            if (
-                db.execute(sa.select(_actions.c.state).where(_actions.c.payment_id == payment_id)).first()
-                is None
-            ):
-                db.execute(
-                    _actions.insert().values(
-                        payment_id=payment_id,
-                        agent_id=agent_id,
-                        state=State.PAYING,
-                        fee=str(fee),
-                        accepted=encode(accepted),
-                        updated=time.time(),
-                    )
-                )
-        return self.get(payment_id)
+            for payment_id, fee, accepted in payments:
+                row = db.execute(_ONE, {"key": payment_id}).first()
+                if row is None:
+                    values = {
+                        "payment_id": payment_id,
+                        "agent_id": agent_id,
+                        "state": State.PAYING,
+                        "fee": str(fee),
+                        "accepted": encode(accepted),
+                        "updated": time.time(),
+                    }
+                    row = db.execute(_OPEN, values).one()
+                rows.append(row)
+        return [_action(row) for row in rows]
 
     def drop(self, payment_id: str) -> None:
         """Forget a payment that the chain refused: nothing was taken."""
@@ -141,45 +154,46 @@ class Outbox:
                 _actions.delete().where(_actions.c.payment_id == payment_id, _actions.c.state == State.PAYING)
             )
 
-    def accept(self, payment_id: str, accepted: dict[str, Any]) -> None:
+    def accept(self, payment_id: str, accepted: dict[str, Any]) -> ActionRow:
         """Paid: keep the signed ticket with what execution needs."""
-        self._move(payment_id, State.PAYING, State.ACCEPTED, accepted=encode(accepted))
+        return self.accept_all([(payment_id, accepted)])[0]
 
-    def execute(self, payment_id: str, next_nonce: int, fix: Any) -> ActionRow:
+    def accept_all(self, paid: Sequence[tuple[str, dict[str, Any]]]) -> list[ActionRow]:
+        """:meth:`accept` for several payments: of all of them or none. One that another process has accepted keeps what
+        that promised."""
+        rows = []
+        with self._db.write() as db:
+            for payment_id, accepted in paid:
+                values = {"state": State.ACCEPTED, "accepted": encode(accepted), "updated": time.time()}
+                known = {"key": payment_id, "before": State.PAYING}
+                row = db.execute(_MOVE.values(**values), known).first()
+                rows.append(row or db.execute(_ONE, {"key": payment_id}).one())
+        return [_action(row) for row in rows]
+
+    def execute(self, row: ActionRow, next_nonce: int, fix: Any) -> ActionRow:
         """Assign the agent's next nonce and fix the record: ``fix(nonce) -> (struct_hash, executed)``.
 
         ``next_nonce`` is the chain's; the outbox's own highest plus one wins when higher.
         """
-        with self._db.write(self.get(payment_id).agent_id) as db:
-            row = db.execute(sa.select(_actions).where(_actions.c.payment_id == payment_id)).one()
-            if row.state == State.ACCEPTED:
-                top = db.execute(
-                    sa.select(sa.func.max(_actions.c.nonce)).where(_actions.c.agent_id == row.agent_id)
-                ).scalar()
+        with self._db.write(row.agent_id) as db:
+            now = db.execute(_ONE, {"key": row.payment_id}).one()
+            if now.state == State.ACCEPTED:
+                top = db.execute(_TOP, {"agent": row.agent_id}).scalar()
                 nonce = next_nonce if top is None else max(next_nonce, int(top) + 1)
                 struct_hash, executed = fix(nonce)
-                db.execute(
-                    _actions.update()
-                    .where(_actions.c.payment_id == payment_id)
-                    .values(
-                        state=State.EXECUTED,
-                        nonce=nonce,
-                        struct_hash=struct_hash,
-                        executed=encode(executed),
-                        updated=time.time(),
-                    )
-                )
-        return self.get(payment_id)
+                fixed = {"nonce": nonce, "struct_hash": struct_hash, "executed": encode(executed)}
+                now = _moved(db, row.payment_id, State.ACCEPTED, State.EXECUTED, **fixed)
+        return _action(now)
 
-    def signed(self, payment_id: str, signature: str, envelope: str) -> None:
-        self._move(payment_id, State.EXECUTED, State.SIGNED, signature=signature, envelope=envelope)
+    def signed(self, payment_id: str, signature: str, envelope: str) -> ActionRow:
+        return self._move(payment_id, State.EXECUTED, State.SIGNED, signature=signature, envelope=envelope)
 
     def refunded(self, payment_id: str) -> None:
         self._move(payment_id, State.ACCEPTED, State.REFUNDED)
 
     def get(self, payment_id: str) -> ActionRow:
         with self._db.read() as db:
-            row = db.execute(sa.select(_actions).where(_actions.c.payment_id == payment_id)).first()
+            row = db.execute(_ONE, {"key": payment_id}).first()
         if row is None:
             raise UserError(
                 f"no action was paid by {payment_id}", fix="call the agent with that payment first"
@@ -224,23 +238,10 @@ class Outbox:
         with self._db.read() as db:
             return sum(int(fee) for (fee,) in db.execute(query))
 
-    def _move(self, payment_id: str, before: State, after: State, **values: Any) -> None:
+    def _move(self, payment_id: str, before: State, after: State, **values: Any) -> ActionRow:
         with self._db.write() as db:
-            done = db.execute(
-                _actions.update()
-                .where(_actions.c.payment_id == payment_id, _actions.c.state == before)
-                .values(state=after, updated=time.time(), **values)
-            )
-            if done.rowcount == 0:
-                now = db.execute(
-                    sa.select(_actions.c.state).where(_actions.c.payment_id == payment_id)
-                ).scalar()
-                if now != after:  # repeating a transition after a crash is fine; any other order is a bug
-                    raise OpenLedgerError(
-                        f"action {payment_id} cannot become {after}",
-                        why=f"it is {now}, not {before}",
-                        code="outbox",
-                    )
+            row = _moved(db, payment_id, before, after, **values)
+        return _action(row)
 
     # -- batches ---------------------------------------------------------------------------------
 
@@ -293,6 +294,25 @@ class Outbox:
         with self._db.write() as db:
             db.execute(_batches.update().where(*key).values(state=after, **values))
             db.execute(_actions.update().where(*members).values(state=after, updated=time.time()))
+
+
+def _moved(db: sa.Connection, payment_id: str, before: State, after: State, **values: Any) -> Any:
+    """The action's row after the transition."""
+    key = {"key": payment_id}
+    statement = _MOVE.values(state=after, updated=time.time(), **values)
+    moved = db.execute(statement, {**key, "before": before}).first()
+    if moved is not None:
+        return moved
+    row = db.execute(_ONE, key).first()
+    if (
+        row is None or row.state != after
+    ):  # repeating a transition after a crash is fine; any other order is a bug
+        raise OpenLedgerError(
+            f"action {payment_id} cannot become {after}",
+            why=f"it is {None if row is None else row.state}, not {before}",
+            code="outbox",
+        )
+    return row
 
 
 def _action(row: Any) -> ActionRow:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from ...errors import ContentError
@@ -92,10 +93,19 @@ class LocalStore(BaseStore):
 def _sync(paths: list[Path]) -> None:
     """fsync files or directories; several at once, since a disk flushes many as fast as one."""
     if len(paths) > 1:
-        with ThreadPoolExecutor(min(len(paths), 16)) as pool:
-            list(pool.map(_sync_one, paths))
+        list(_syncers().map(_sync_one, paths))
     elif paths:
         _sync_one(paths[0])
+
+
+@cache
+def _syncers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(
+        16, thread_name_prefix="fsync"
+    )  # kept: to start threads takes longer than to flush
+
+
+os.register_at_fork(after_in_child=_syncers.cache_clear)
 
 
 def _sync_one(path: Path) -> None:

@@ -50,7 +50,7 @@ def fix(nonce: int) -> tuple[str, dict[str, Any]]:
 
 def signed(outbox: Outbox, payment_id: str) -> None:
     accepted(outbox, payment_id)
-    outbox.execute(payment_id, 0, fix)
+    outbox.execute(outbox.get(payment_id), 0, fix)
     outbox.signed(payment_id, "signature", "cid")
 
 
@@ -64,13 +64,13 @@ def test_the_same_payment_opens_one_action(outbox: Outbox) -> None:
 def test_nonces_are_given_in_order_of_completion(outbox: Outbox) -> None:
     for payment in "abc":
         accepted(outbox, payment)
-    assert [outbox.execute(p, 5, fix).nonce for p in "bca"] == [5, 6, 7]
+    assert [outbox.execute(outbox.get(p), 5, fix).nonce for p in "bca"] == [5, 6, 7]
 
 
 def test_executing_twice_keeps_the_first_nonce_and_record(outbox: Outbox) -> None:
     accepted(outbox, "p")
-    first = outbox.execute("p", 0, fix)
-    again = outbox.execute("p", 0, lambda nonce: ("another hash", {"other": nonce}))
+    first = outbox.execute(outbox.get("p"), 0, fix)
+    again = outbox.execute(outbox.get("p"), 0, lambda nonce: ("another hash", {"other": nonce}))
     assert again == first
 
 
@@ -79,7 +79,7 @@ def test_concurrent_completions_never_share_a_nonce(outbox: Outbox) -> None:
     for payment in payments:
         accepted(outbox, payment)
     with ThreadPoolExecutor(8) as threads:
-        nonces = list(threads.map(lambda p: outbox.execute(p, 0, fix).nonce, payments))
+        nonces = list(threads.map(lambda p: outbox.execute(outbox.get(p), 0, fix).nonce, payments))
     assert sorted(nonces) == list(range(40))
 
 
@@ -90,9 +90,9 @@ def test_a_record_that_cannot_be_built_takes_no_nonce(outbox: Outbox) -> None:
         raise ValueError("no such manifest")
 
     with pytest.raises(ValueError, match="no such manifest"):
-        outbox.execute("p", 0, broken)
+        outbox.execute(outbox.get("p"), 0, broken)
     assert outbox.get("p").state is State.ACCEPTED
-    assert outbox.execute("p", 0, fix).nonce == 0
+    assert outbox.execute(outbox.get("p"), 0, fix).nonce == 0
 
 
 def test_a_state_is_never_skipped(outbox: Outbox) -> None:
@@ -165,7 +165,7 @@ def test_processes_that_share_an_outbox_agree_on_every_nonce_and_record(url: str
         print("ready", flush=True)
         sys.stdin.readline()
         for payment in payments:
-            row = outbox.execute(payment, 0, fix)
+            row = outbox.execute(outbox.get(payment), 0, fix)
             print(payment, row.nonce, row.struct_hash)
     """)
     many = [
@@ -198,12 +198,13 @@ def test_a_process_killed_while_it_fixes_a_record_leaves_no_nonce_taken(url: str
     script = textwrap.dedent("""
         import os, signal, sys
         from openledger.runtime import Outbox
-        Outbox(sys.argv[1]).execute("p", 0, lambda nonce: os.kill(os.getpid(), signal.SIGKILL))
+        outbox = Outbox(sys.argv[1])
+        outbox.execute(outbox.get("p"), 0, lambda nonce: os.kill(os.getpid(), signal.SIGKILL))
     """)
     done = subprocess.run([sys.executable, "-c", script, url], timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     assert outbox.get("p").state is State.ACCEPTED
-    assert outbox.execute("p", 0, fix).nonce == 0
+    assert outbox.execute(outbox.get("p"), 0, fix).nonce == 0
 
 
 def test_a_batch_that_begins_at_the_same_nonce_stands(outbox: Outbox) -> None:
@@ -284,3 +285,18 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.strip() == "ok", done.stderr
+
+
+def test_several_payments_are_noted_and_accepted_at_once_and_none_twice(outbox: Outbox) -> None:
+    accepted(outbox, "a")
+    before = outbox.get("a")
+    rows = outbox.open_all(AGENT, [("a", 1, {"request": "other"}), ("b", 2, {}), ("c", 3, {})])
+    assert [(row.payment_id, row.state) for row in rows] == [
+        ("a", State.ACCEPTED),
+        ("b", State.PAYING),
+        ("c", State.PAYING),
+    ]
+    rows = outbox.accept_all([(name, {"ticket": name}) for name in "abc"])
+    assert rows[0] == before == outbox.get("a")  # what was promised first stands
+    assert [row.accepted for row in rows[1:]] == [{"ticket": "b"}, {"ticket": "c"}]
+    assert [outbox.get(name).state for name in "abc"] == [State.ACCEPTED] * 3

@@ -13,7 +13,7 @@ from typing import Self
 
 import psutil
 
-__all__ = ["MemoryPeak", "machine", "quantiles", "write_section"]
+__all__ = ["MemoryPeak", "cpu_seconds", "machine", "quantiles", "write_section"]
 
 RESULTS = Path(__file__).with_name("results.md")
 
@@ -39,6 +39,24 @@ def quantiles(seconds: Sequence[float]) -> tuple[float, float, float]:
     return 1e3 * statistics.median(ordered), 1e3 * p99, 1e3 * statistics.pstdev(ordered)
 
 
+def _tree(extra: Sequence[int]) -> set[psutil.Process]:
+    """This process, those of ``extra``, and all below them."""
+    roots = [psutil.Process(), *(psutil.Process(pid) for pid in extra if psutil.pid_exists(pid))]
+    return {process for root in roots for process in (root, *root.children(recursive=True))}
+
+
+def cpu_seconds(*extra: int) -> float:
+    """Processor time so far of every process of this run that still runs."""
+    spent = 0.0
+    for process in _tree(extra):
+        try:
+            times = process.cpu_times()
+            spent += times.user + times.system
+        except psutil.Error:
+            continue
+    return spent
+
+
 class MemoryPeak:
     """Peak private memory (bytes: resident less shared) of every process of this run, by what it is, sampled
     twice a second."""
@@ -52,11 +70,7 @@ class MemoryPeak:
     def _watch(self) -> None:
         while not self._stop.wait(0.5):
             now: dict[str, int] = {}
-            roots = [
-                psutil.Process(),
-                *(psutil.Process(pid) for pid in self._extra if psutil.pid_exists(pid)),
-            ]
-            for process in {p for root in roots for p in (root, *root.children(recursive=True))}:
+            for process in _tree(self._extra):
                 try:
                     name = self._name(process)
                     memory = process.memory_info()

@@ -51,7 +51,7 @@ contracts: setup ## compile the Solidity and regenerate contracts/abi
 lint: setup ## ruff, mypy strict, the floors of the import graph
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy -p openledger
-	@MYPYPATH=.dev:examples/demo $(BIN)/mypy -p benchmarks
+	@MYPYPATH=.dev:examples/demo:tests/e2e $(BIN)/mypy -p benchmarks
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: bench
@@ -65,7 +65,9 @@ bench: setup ## figures of this machine into benchmarks/results.md, small (a qua
 .PHONY: bench-full
 bench-full: setup ## the same at full size (hours)
 	@$(BIN)/python -m benchmarks.openlora --adapters 1,16,64,256,1024 --requests 1024 --repeats 3 --registered 10000
-	@$(BIN)/python -m benchmarks.runtime --actions 300
+	@$(BIN)/python -m benchmarks.runtime --actions 300 --sweep 1,4,16,64,256
+	@tests/ipfs/install
+	@$(BIN)/python -m benchmarks.recovery
 	@$(BIN)/python -m benchmarks.replicas
 	@$(BIN)/python -m benchmarks.verify --honest 100000 --outputs 100 --steps 300
 	@$(BIN)/python -m benchmarks.attribution

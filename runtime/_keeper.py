@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import OpenLedgerError
+from ..errors import ExecutionError, OpenLedgerError
 from ..registry import Ledger
 from ..staking import DaemonLog
 from ._deploy import Service
@@ -32,12 +32,13 @@ class Keeping:
     """An action waits so long for others to be anchored with; less when its deadline is near."""
     settle_every: float = 300.0
     alarm: float = 900.0
-    """Before a ticket's ``anchorBy``: an action that is not anchored by then raises the alarm."""
+    """Before a ticket's ``anchorBy``: an action that is not anchored by then raises the alarm, and one that no worker would
+    run is recorded as failed and paid back."""
 
 
 class Keeper:
     """Keeps one service's promises, in a thread of its own: anchors in batches, settles what is final, executes accepted
-    actions that nobody asked for again. What fails is tried again after twice the time, and always well before the next
+    actions that nobody asked for again, or gives up those that no worker would run. What fails is tried again after twice the time, and always well before the next
     ``anchorBy``; when that comes near, an alarm is logged and counted.
 
     After each pass ``health`` says when that was and how the deadlines stand.
@@ -88,7 +89,19 @@ class Keeper:
         lag = self._ledger.max_anchor_lag
         for row in rows:
             if row.state in (State.ACCEPTED, State.EXECUTED) and self._left(row) < lag / 2:
-                self._service.operator.finish(bytes.fromhex(row.payment_id[2:]))
+                self._finish(row)
+
+    def _finish(self, row: ActionRow) -> None:
+        payment_id = bytes.fromhex(row.payment_id[2:])
+        try:
+            self._service.operator.finish(payment_id)
+        except ExecutionError as error:
+            if self._left(row) > self._keeping.alarm:
+                raise
+            # A failure that is on-chain in time costs the fee; a promise that is not kept costs stake.
+            self._service.operator.give_up(payment_id, str(error))
+            what = f"payment {row.payment_id} goes back: no worker ran it in time"
+            self._log.write("gaveUp", what, paymentId=row.payment_id)
 
     def _serve(self) -> None:
         failures = 0

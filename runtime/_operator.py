@@ -8,12 +8,13 @@ One operator an agent: it alone holds the record key.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..agents import Agent, Outcome
+from ..agents import Agent, Outcome, abandoned
 from ..errors import ChainError, UserError
 from ..registry import (
     ActionContent,
@@ -142,6 +143,13 @@ class Operator:
         with self._locked(key):
             return self._advance(self._outbox.get(key))
 
+    def give_up(self, payment_id: bytes, why: str) -> Receipt:
+        """Record an accepted action as failed without executing it, so that its payment goes back in time. One that has been
+        executed keeps its outcome."""
+        key = "0x" + payment_id.hex()
+        with self._locked(key):
+            return self._advance(self._outbox.get(key), abandoned(int(time.time()), why))
+
     def submit(self, paid: PaidRequest) -> Receipt:
         """:meth:`accept`, then :meth:`finish`."""
         self.accept(paid)
@@ -160,21 +168,22 @@ class Operator:
                     raise  # the chain is away: nothing can be said about this payment yet
         return len(unfinished)
 
-    def _advance(self, row: ActionRow) -> Receipt:
+    def _advance(self, row: ActionRow, outcome: Outcome | None = None) -> Receipt:
+        """To the receipt; with ``outcome``, without executing what was not."""
         content, signed = None, None
         if row.state is State.PAYING:
             row = self._intake.collect(row)
         if row.state is State.ACCEPTED:
-            row, content = self._execute(row)
+            row, content = self._record(row, outcome or self._execute(row))
         if row.state is State.EXECUTED:
             row, signed = self._sign(row)
         return self._receipt(row, signed, content)
 
-    def _execute(self, row: ActionRow) -> tuple[ActionRow, ActionContent]:
-        paid, ticket = paid_of(row), row.accepted["ticket"]
+    def _execute(self, row: ActionRow) -> Outcome:
+        paid = paid_of(row)
         request = paid.request
         with phase(self._observe, "execute"):
-            outcome = self._runner.run(
+            return self._runner.run(
                 Job(
                     value=request["input"],
                     signature=paid.payment.signature,
@@ -184,6 +193,9 @@ class Operator:
                     resume=request["parent"] is not None,
                 )
             )
+
+    def _record(self, row: ActionRow, outcome: Outcome) -> tuple[ActionRow, ActionContent]:
+        paid, ticket = paid_of(row), row.accepted["ticket"]
         try:
             content, credit = self._content(row, outcome)
         except UserError as error:

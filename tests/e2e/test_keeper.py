@@ -13,9 +13,9 @@ import pytest
 import world as demo
 from crash_child import doubler
 
-from openledger.errors import ChainError, UserError
+from openledger.errors import ChainError, ExecutionError, UserError
 from openledger.openlora import EnginePool
-from openledger.registry import Connection, Ledger
+from openledger.registry import Connection, Ledger, Status
 from openledger.runtime import Client, Deployment, Keeper, Keeping, Service, State, Uses, deploy_agent
 from openledger.settings import Settings
 from openledger.staking import DaemonLog
@@ -164,3 +164,29 @@ def test_with_the_chain_away_it_tries_again_and_raises_the_alarm(
     assert events[-1] == "anchored"
     assert health["failures"] >= 1
     assert health["alarms"] == 1
+
+
+def test_what_no_worker_runs_is_paid_back_before_its_deadline(
+    world: demo.World, service: Service, keep: Callable[..., Keeper], entries: list[Any]
+) -> None:
+    """Last: it stops the workers for good."""
+    ledger, agent_id = world.connection.ledger, service.operator.agent_id
+    client = Client(world.people.client, world.connection.as_(world.people.client))
+    paid = client.prepare(agent_id, 4, doubler.price, ttl=10**9)
+    service.operator.accept(paid)
+    key, held = "0x" + paid.payment_id.hex(), ledger.balance(client.address)
+    service.runner.close()
+    keeper = keep(anchor_after=0, settle_every=LATER, alarm=900)
+    world.connection.chain.advance(ledger.max_anchor_lag - 1200)
+    with pytest.raises(ExecutionError, match="stopped"):  # there is time: they may come back
+        keeper.run()
+    assert service.outbox.get(key).state is State.ACCEPTED
+    world.connection.chain.advance(400)
+    keeper.run()
+    keeper.run()
+    assert [entry.event for entry in entries] == ["gaveUp", "anchored"]
+    receipt = service.operator.finish(paid.payment_id)  # asked for now, it says what became of it
+    assert receipt.record.status is Status.FAILED
+    assert "stopped" in receipt.output["error"]
+    assert ledger.balance(client.address) == held + doubler.price
+    assert service.outbox.get(key).state is State.ANCHORED

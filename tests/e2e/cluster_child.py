@@ -1,6 +1,7 @@
-"""A Ray cluster of several nodes and agents on it, for test_cluster: runs what is asked and prints what was seen, as JSON.
+"""A Ray cluster of several nodes and agents on it, for test_cluster and test_hosts: runs what is asked and prints what was seen,
+as JSON.
 
-Usage: cluster_child.py FOLDER CACHE. A process of its own, because a test session may hold another Ray.
+Usage: cluster_child.py FOLDER CACHE [hosts]. A process of its own, because a test session may hold another Ray.
 """
 
 from __future__ import annotations
@@ -231,8 +232,28 @@ def replaces(log: Log, directory: Path) -> dict[str, Any]:
     return {"late": [late.status.name, late.output["code"]], "after": after.output}
 
 
+def hosts(log: Log, directory: Path) -> dict[str, Any]:
+    """On the cluster of the settings: two tasks on two hosts. The test cuts one off, and lets them go on."""
+    from openledger import ray_cluster
+    from openledger.runtime import Scaling
+
+    ray_cluster.connect()
+    crew = runner(directory, Scaling(2, 2, num_cpus=1))
+    until(lambda: crew.states == ["serving"] * 2)
+    with ThreadPoolExecutor(2) as threads:
+        running = [threads.submit(crew.run, job(log.task(f"task-{at}"))) for at in range(2)]
+        outputs = [one.result(200).output for one in running]
+    crew.close()
+    return {"outputs": outputs, "begun": log.lines()}
+
+
 def main() -> None:
-    folder, cache = map(Path, sys.argv[1:])
+    folder, cache = map(Path, sys.argv[1:3])
+    if sys.argv[3:] == ["hosts"]:
+        from openledger import modelfactory
+
+        print(json.dumps(hosts(Log(folder / "log"), modelfactory.ensure_base(cache))))
+        return
     import ray
     from ray.cluster_utils import Cluster
 

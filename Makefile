@@ -30,9 +30,14 @@ test-contracts: setup ## forge test, and that the committed ABIs are current
 	@scripts/test-contracts
 
 .PHONY: test-python
-test-python: setup models ## pytest over unit, integration and end-to-end tests
+test-python: setup models ## pytest: end-to-end tests, and beside them those of parts, whose output comes after
 	@tests/ipfs/install
-	@$(BIN)/pytest
+	@mkdir -p .openledger; $(BIN)/pytest tests/unit tests/integration >.openledger/tests.log 2>&1 & parts=$$!; \
+	trap 'kill $$parts' INT TERM; \
+	$(BIN)/pytest tests/e2e; failed=$$?; \
+	wait $$parts || failed=1; \
+	cat .openledger/tests.log; \
+	exit $$failed
 
 .PHONY: chaos
 chaos: setup models ## kill -9 of every part, again and again, under 1,000 paid actions (OPENLEDGER_CHAOS=ACTIONS,KILLS,SEED)
@@ -60,6 +65,8 @@ bench: setup ## figures of this machine into benchmarks/results.md, small (a qua
 	@$(BIN)/python -m benchmarks.runtime
 	@$(BIN)/python -m benchmarks.verify --honest 4000 --outputs 10 --steps 60
 	@$(BIN)/python -m benchmarks.attribution --megabytes 5 --outputs 30
+	@$(BIN)/python -m benchmarks.influence --small --subsets 20 --seeds 2
+	@$(BIN)/python -m benchmarks.gaming --small
 	@$(BIN)/python -m benchmarks.plots
 
 .PHONY: bench-full

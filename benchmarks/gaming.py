@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from benchmarks._lds_work import Recipe, Work, generated, prepare, train
@@ -151,7 +152,6 @@ def attempt(
     name: str, folder: Path, recipe: Recipe, queries: Sequence[Example], guarded: bool
 ) -> dict[str, Any]:
     """One attack: rows screened (unless it is the naive rule's turn), trained on, and the outputs' shares summed."""
-    import torch
     from tokenizers import Tokenizer
 
     torch.set_num_threads(1)
@@ -213,6 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="a quarter of the examples, half of the attacks")
     asked = parser.parse_args()
+    torch.set_num_threads(1)
     recipe = Recipe(modules=8, base_steps=200) if asked.small else Recipe()
     folder = Settings().cache_dir / f"lds-{recipe.digest}"
     work = prepare(folder, recipe)

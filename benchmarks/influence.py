@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="adapters whose influence is averaged")
     parser.add_argument("--small", action="store_true", help="a quarter of the examples")
     asked = parser.parse_args()
+    torch.set_num_threads(1)  # matrices so small are slower on two that share a core
     recipe = Recipe(modules=8, base_steps=200) if asked.small else Recipe()
     folder = Settings().cache_dir / f"lds-{recipe.digest}"
     work = prepare(folder, recipe)

@@ -36,7 +36,7 @@ from ._outbox import ActionRow, Outbox, State
 from ._phases import Observe, ignore, phase
 from ._requests import PaidRequest, Receipt, SignedTicket, check_request
 
-__all__ = ["Attributor", "Credit", "Job", "Operator", "Runner"]
+__all__ = ["Attributor", "Credit", "Job", "Operator", "Runner", "paid_by"]
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class Operator:
             return self._outbox.open(payment_id, self.agent_id, paid.payment.value, asked)
 
     def _collect(self, row: ActionRow) -> ActionRow:
-        paid = _paid(row)
+        paid = paid_by(row)
         with phase(self._observe, "pay"):
             try:
                 self._ledger.payments.collect(
@@ -224,7 +224,7 @@ class Operator:
         return self._outbox.get(row.payment_id)
 
     def _execute(self, row: ActionRow) -> ActionRow:
-        paid, ticket = _paid(row), row.accepted["ticket"]
+        paid, ticket = paid_by(row), row.accepted["ticket"]
         request = paid.request
         with phase(self._observe, "execute"):
             outcome = self._runner.run(
@@ -277,7 +277,7 @@ class Operator:
 
     def _content(self, row: ActionRow, outcome: Outcome) -> tuple[ActionContent, Credit]:
         """Attribute the outcome and store its content. Raises ``UserError`` for what a record cannot hold."""
-        paid = _paid(row)
+        paid = paid_by(row)
         with phase(self._observe, "attribute"):
             credit = self._attributor.credit(outcome, paid.payment.value, row.accepted["ticket"]["epoch"])
         with phase(self._observe, "store"):
@@ -332,13 +332,14 @@ class Operator:
                     self._locks[payment_id] = lock, waiting - 1
 
 
-def _paid(row: ActionRow) -> PaidRequest:
+def paid_by(row: ActionRow) -> PaidRequest:
+    """The request of an action, and what paid for it."""
     payment = Payment.from_block(row.accepted["payment"], None)
     return PaidRequest(row.accepted["request"], payment, row.accepted.get("held", False))
 
 
 def _ticket(row: ActionRow) -> SignedTicket:
-    paid, promise = _paid(row), row.accepted["ticket"]
+    paid, promise = paid_by(row), row.accepted["ticket"]
     ticket = Ticket(
         agent_id=row.agent_id,
         epoch=promise["epoch"],

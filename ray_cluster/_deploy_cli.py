@@ -76,9 +76,13 @@ def deploy(
     ] = 60,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="answer HTTP there: OpenAI's /v1, x402, prepaid keys, MCP"),
+        typer.Option(min=1, max=65535, help="answer HTTP there: OpenAI's /v1, MCP, A2A, x402, prepaid keys"),
     ] = None,
     host: Annotated[str, typer.Option(help="address to answer HTTP on")] = "127.0.0.1",
+    url: Annotated[
+        str | None,
+        typer.Option(help="where the world finds that; the agent's registration file then says so"),
+    ] = None,
     new_outbox: Annotated[
         bool, typer.Option("--new-outbox", help="the outbox is lost and all that was ever signed is anchored")
     ] = False,
@@ -165,7 +169,7 @@ def deploy(
                     _wait()
                 else:
                     console.print(f"answering on http://{host}:{port}")
-                    _answer(service, connection, signer, streams, host, port)
+                    _answer(service, connection, signer, streams, host, port, url)
         finally:
             try:
                 keeper.close()
@@ -273,13 +277,22 @@ def _wrap(connection: Connection, signer: Any, wei: int) -> None:
 
 
 def _answer(
-    service: Service, connection: Connection, signer: Any, streams: TokenStreams | None, host: str, port: int
+    service: Service,
+    connection: Connection,
+    signer: Any,
+    streams: TokenStreams | None,
+    host: str,
+    port: int,
+    url: str | None,
 ) -> None:
-    from ..runtime.gateway import Keys, create_app, listen
+    from ..runtime.gateway import Keys, announce, create_app, listen
 
     keys = Keys.open(connection, signer)
     try:
-        listen(create_app([service], connection, keys=keys, streams=streams), host=host, port=port)
+        app = create_app([service], connection, keys=keys, streams=streams, url=url)
+        for line in announce(app, signer):
+            console.print(line)
+        listen(app, host=host, port=port)
     finally:
         keys.close()
 

@@ -5,7 +5,7 @@ Source: https://eips.ethereum.org/EIPS/eip-8004
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +125,7 @@ class Agents:
         description: str,
         *,
         image: str = "",
-        services: Sequence[dict[str, str]] = (),
+        services: Sequence[Mapping[str, Any]] = (),
         x402: bool = True,
     ) -> int:
         """Register an agent owned by ``signer`` and return its id.
@@ -135,7 +135,7 @@ class Agents:
         transaction; when that one fails the agent exists, and :meth:`describe` completes it.
         """
         registry = self._contracts.agents
-        file = _registration(name, description, image, services, x402, [])
+        file = self.registration(name, description, image=image, services=services, x402=x402)
         receipt = self.chain.send(registry.functions.register(put_document(self._store, file)), signer)
         agent_id = int(receipt.event(registry.events.Registered)["agentId"])
         self.describe(signer, agent_id, name, description, image=image, services=services, x402=x402)
@@ -149,14 +149,50 @@ class Agents:
         description: str,
         *,
         image: str = "",
-        services: Sequence[dict[str, str]] = (),
+        services: Sequence[Mapping[str, Any]] = (),
         x402: bool = True,
     ) -> str:
         """Replace an agent's registration file. Returns its CID."""
-        entry = {"agentId": agent_id, "agentRegistry": self.registry}
-        uri = put_document(self._store, _registration(name, description, image, services, x402, [entry]))
+        file = self.registration(
+            name, description, agent_id=agent_id, image=image, services=services, x402=x402
+        )
+        return self.publish(signer, agent_id, file)
+
+    def publish(self, signer: Signer, agent_id: int, file: Mapping[str, Any]) -> str:
+        """Make ``file`` an agent's registration file. Returns its CID."""
+        uri = put_document(self._store, file)
         self.chain.send(self._contracts.agents.functions.setAgentURI(agent_id, uri), signer)
         return uri.removeprefix("ipfs://")
+
+    def registration(
+        self,
+        name: str,
+        description: str,
+        *,
+        agent_id: int | None = None,
+        image: str = "",
+        services: Sequence[Mapping[str, Any]] = (),
+        x402: bool = True,
+    ) -> dict[str, Any]:
+        """An ERC-8004 registration file, of the agent with that id here. Raises ``UserError`` without a name, or for a
+        service without name or endpoint."""
+        if not name.strip():
+            raise UserError("An agent needs a name")
+        for service in services:
+            if not service.get("name") or not service.get("endpoint"):
+                raise UserError(f"{dict(service)} is no service", fix="give it a name and an endpoint")
+        entry = {"agentId": agent_id, "agentRegistry": self.registry}
+        return {
+            "type": _REGISTRATION,
+            "name": name,
+            "description": description,
+            "image": image,
+            "services": [dict(service) for service in services],
+            "x402Support": x402,
+            "active": True,
+            "registrations": [] if agent_id is None else [entry],
+            "supportedTrust": ["reputation", "crypto-economic"],
+        }
 
     def wallet_consent(self, wallet: HashSigner, agent_id: int) -> tuple[WalletConsent, bytes]:
         """``wallet``'s consent to act for the agent under its present owner, and its signature; valid for four minutes
@@ -263,29 +299,3 @@ def read_epoch(contracts: Contracts, agent_id: int, number: int) -> Epoch | None
         coverage_bps=int(found.coverageBps),
         cut_bps=int(found.cutBps),
     )
-
-
-def _registration(
-    name: str,
-    description: str,
-    image: str,
-    services: Sequence[dict[str, str]],
-    x402: bool,
-    registrations: list[dict[str, Any]],
-) -> dict[str, Any]:
-    if not name.strip():
-        raise UserError("An agent needs a name")
-    for service in services:
-        if not service.get("name") or not service.get("endpoint"):
-            raise UserError(f"{dict(service)} is no service", fix="give it a name and an endpoint")
-    return {
-        "type": _REGISTRATION,
-        "name": name,
-        "description": description,
-        "image": image,
-        "services": [dict(service) for service in services],
-        "x402Support": x402,
-        "active": True,
-        "registrations": registrations,
-        "supportedTrust": ["reputation", "crypto-economic"],
-    }

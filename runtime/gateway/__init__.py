@@ -1,11 +1,11 @@
-"""The gateway: clients call agents over HTTP by what they already speak, and pay by x402 or a prepaid key."""
+"""The gateway: clients and other agents call agents by what they already speak, and pay by x402 or a prepaid key."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._app import create_app
+    from ._app import announce, create_app
     from ._keys import Key, Keys
     from ._limits import Limits
     from ._model_agent import model_agent
@@ -19,6 +19,7 @@ __all__ = [
     "Limits",
     "OpenScheme",
     "TokenStreams",
+    "announce",
     "create_app",
     "listen",
     "model_agent",
@@ -31,6 +32,7 @@ _LAZY = {
     "Limits": "_limits",
     "OpenScheme": "_open_scheme",
     "TokenStreams": "_token_stream",
+    "announce": "_app",
     "create_app": "_app",
     "listen": "_serve",
     "model_agent": "_model_agent",

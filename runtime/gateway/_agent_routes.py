@@ -18,7 +18,7 @@ from ._answers import Sse, begun, ended, failed, headers_of, payer_of
 from ._calls import Call, Calls
 from ._errors import Json, body_of, failure, status_of
 
-__all__ = ["agent_routes"]
+__all__ = ["AgentId", "agent_routes"]
 
 AgentId = Annotated[int, Path(ge=1, description="the agent's id on-chain")]
 

@@ -7,19 +7,23 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
+from a2a.server.routes import add_a2a_routes_to_fastapi
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from ...contracts import Signer
 from ...errors import OpenLedgerError, UserError
 from ...registry import Connection
 from ...staking import DaemonLog, Entry
 from .._deploy import Service
 from .._keeper import Keeper, Keeping
+from ._a2a import A2a, rpc_routes
 from ._agent_routes import agent_routes
 from ._agents import Agents
 from ._calls import Calls
 from ._errors import Json, respond, status_of
+from ._faces import Faces
 from ._guard import Guard
 from ._keys import Keys
 from ._limits import Limiter, Limits
@@ -28,7 +32,7 @@ from ._mcp import Mcp
 from ._openai_routes import openai_routes
 from ._token_stream import TokenStreams
 
-__all__ = ["create_app"]
+__all__ = ["announce", "create_app"]
 
 _LATE = 1.0
 """Seconds between two tries at what could not be finished."""
@@ -42,12 +46,14 @@ def create_app(
     streams: TokenStreams | None = None,
     limits: Limits | None = None,
     keeping: Keeping | None = None,
+    url: str | None = None,
 ) -> FastAPI:
-    """An ASGI application that clients call the agents of ``services`` by: OpenAI's ``/v1``, ``/agents``, ``/actions``, and
-    MCP's ``/mcp/``.
+    """An ASGI application that clients call the agents of ``services`` by: OpenAI's ``/v1``, ``/agents``, ``/actions``,
+    MCP's ``/mcp/``, and A2A's ``/a2a``.
 
     Calls are paid by x402, or with ``keys`` by a prepaid API key. With ``streams`` model agents stream token by
-    token. With ``keeping`` a ``Keeper`` anchors and settles for each service; without, whoever runs the services
+    token. ``url`` is where the world finds the gateway, for cards and registration files; by default each request says
+    it. With ``keeping`` a ``Keeper`` anchors and settles for each service; without, whoever runs the services
     does. Leaving its lifespan waits for the actions that run; what a crash interrupts goes on at the next
     ``deploy_agent``.
 
@@ -57,6 +63,9 @@ def create_app(
     limiter = Limiter(limits or Limits())
     calls = Calls(connection, agents, keys, limiter, streams)
     mcp = Mcp(agents, calls, limiter.limits.body_bytes)
+    first = next(iter(agents)).agent_id
+    secret = connection.as_(connection.record_key(first)).secret("gateway-tasks", b"")
+    faces = Faces(agents, connection, url=url, keys=keys is not None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -98,12 +107,25 @@ def create_app(
             return Json({"status": "unavailable", "chain": False}, 503)
         return Json({"status": "ok", "chain": True, "block": block, "agents": len(agents.listed())})
 
+    app.include_router(faces.routes())
+    add_a2a_routes_to_fastapi(app, jsonrpc_routes=rpc_routes(A2a(agents, calls, secret)))
     app.mount("/mcp", mcp.app)
+    app.state.faces = faces
     app.add_middleware(cast(Any, Guard), limiter=limiter, keys=keys)
     app.add_exception_handler(OpenLedgerError, _told)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     return app
+
+
+def announce(app: FastAPI, signer: Signer) -> list[str]:
+    """Have the registration files of the agents of ``create_app(url=…)`` name their addresses there: one transaction for
+    each that does not and that ``signer`` owns. Returns what was done, in words.
+
+    Raises ``ChainError`` when the chain is away or refuses.
+    """
+    faces: Faces = app.state.faces
+    return faces.announce(signer)
 
 
 async def _finish_late(calls: Calls, stop: asyncio.Event) -> None:

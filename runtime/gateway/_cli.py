@@ -21,13 +21,19 @@ __all__ = ["add_to"]
 
 def add_to(app: typer.Typer, start_ray: StartRay) -> None:
     """Offer the commands; ``start_ray`` makes Ray ready for ``serve``."""
-    gateway = typer.Typer(no_args_is_help=True, help="Agents over HTTP: OpenAI's /v1, x402, prepaid keys.")
+    gateway = typer.Typer(
+        no_args_is_help=True, help="Agents over HTTP: OpenAI's /v1, MCP, A2A, x402, prepaid keys."
+    )
 
     @gateway.command()
     def serve(
         agent: Annotated[list[str], typer.Argument(help="FILE:NAME=AGENT_ID[,alias=ASSET_ID]; one or more")],
         host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
         port: Annotated[int, typer.Option(min=1, max=65535)] = 8402,
+        url: Annotated[
+            str | None,
+            typer.Option(help="where the world finds it; the agents' registration files then say so"),
+        ] = None,
         certificate: Annotated[Path | None, typer.Option(help="TLS: the certificate chain, PEM")] = None,
         private_key: Annotated[Path | None, typer.Option(help="TLS: its private key, PEM")] = None,
         workers: Annotated[int, typer.Option(min=1, help="Ray workers of each agent")] = 1,
@@ -69,6 +75,7 @@ def add_to(app: typer.Typer, start_ray: StartRay) -> None:
                 limits=limits,
                 keeping=Keeping(min(15.0, anchor_after, settle_every), anchor_after, settle_every),
                 workers=workers,
+                url=url,
             )
 
     gateway.add_typer(key, name="key")

@@ -64,11 +64,14 @@ _OURS = {
 
 
 class PaymentRefused(UserError):
-    """What HTTP calls 402: there is no payment, or it was not taken. ``required`` is what would be."""
+    """What HTTP calls 402: there is no payment, or it was not taken. ``required`` is what would be, ``reason`` the short
+    code that x402 has for it on A2A."""
 
-    def __init__(self, what: str, *, required: PaymentRequired, **rest: Any) -> None:
+    def __init__(
+        self, what: str, *, required: PaymentRequired, reason: str = "SETTLEMENT_FAILED", **rest: Any
+    ) -> None:
         super().__init__(what, code="user.payment", **rest)
-        self.required = required
+        self.required, self.reason = required, reason
 
 
 class AgentFailed(OpenLedgerError):

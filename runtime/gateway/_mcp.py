@@ -28,7 +28,7 @@ from ._calls import Calls
 from ._errors import PaymentRefused, body_of, failure, status_of
 from ._openai import text_of
 
-__all__ = ["Mcp"]
+__all__ = ["Mcp", "tool_name"]
 
 Context = ServerRequestContext[Any, Any]
 
@@ -38,7 +38,7 @@ class Mcp:
 
     def __init__(self, agents: Agents, calls: Calls, body_bytes: int) -> None:
         self._calls = calls
-        self._tools = {_name(served, agents): served for served in agents}
+        self._tools = {tool_name(served, agents): served for served in agents}
         self._server: Server[Any] = Server("OpenLedger", on_list_tools=self._list, on_call_tool=self._call)
         self.app: Starlette = self._server.streamable_http_app(
             streamable_http_path="/",
@@ -106,7 +106,7 @@ def _result(
     )
 
 
-def _name(served: Served, agents: Agents) -> str:
+def tool_name(served: Served, agents: Agents) -> str:
     """The agent's name where a tool may be called so and no other agent is; else ``agent_<id>``."""
     model = str(agents.described(served)["id"])
     return model if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", model) else f"agent_{served.agent_id}"

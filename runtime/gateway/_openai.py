@@ -25,6 +25,7 @@ __all__ = [
     "completion_input",
     "completion_response",
     "pieces",
+    "text_input",
     "text_of",
 ]
 
@@ -184,6 +185,14 @@ def completion_input(served: Served, body: CompletionRequest) -> tuple[Any, list
         messages = [{"role": "user", "content": body.text}]
         return _with_sampling(served, body, {"messages": messages}, ignored), ignored
     return _alone(served, body, _text_key(served), body.text, ignored), ignored
+
+
+def text_input(served: Served, text: str) -> Any:
+    """The agent's input for one text and nothing else. Raises ``UserError`` where it takes none."""
+    if "messages" in served.keys:
+        return {"messages": [{"role": "user", "content": text}]}
+    _text_key(served)
+    return text
 
 
 def _text_key(served: Served) -> str:

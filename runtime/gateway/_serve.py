@@ -145,14 +145,20 @@ def serve(
     limits: Limits,
     keeping: Keeping,
     workers: int,
+    url: str | None = None,
 ) -> None:
-    """Serve until interrupted; what runs is then finished. ``tls`` is certificate chain and key, in PEM."""
-    from ._app import create_app
+    """Serve until interrupted; what runs is then finished. ``tls`` is certificate chain and key, in PEM. With ``url``, where
+    the world finds it, the agents are registered there."""
+    from ._app import announce, create_app
 
     keys = Keys.open(connection, signer)
     try:
         with running(wanted, connection, signer, start_ray, workers=workers) as (services, streams):
-            app = create_app(services, connection, keys=keys, streams=streams, limits=limits, keeping=keeping)
+            app = create_app(
+                services, connection, keys=keys, streams=streams, limits=limits, keeping=keeping, url=url
+            )
+            for line in announce(app, signer):
+                console.print(line)
             console.print(f"serving {len(services)} agents on http{'s' if tls else ''}://{host}:{port}")
             listen(app, host=host, port=port, tls=tls, limits=limits)
     finally:

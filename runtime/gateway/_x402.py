@@ -78,9 +78,12 @@ class Till:
         """
 
         def refuse(
-            what: str, why: str = "", fix: str = "sign a payment for what PAYMENT-REQUIRED asks"
+            what: str,
+            why: str = "",
+            fix: str = "sign a payment for what PAYMENT-REQUIRED asks",
+            reason: str = "INVALID_SIGNATURE",
         ) -> PaymentRefused:
-            return self.refusal(served, request, url, what, why=why, fix=fix)
+            return self.refusal(served, request, url, what, why=why, fix=fix, reason=reason)
 
         try:
             from_json(b64decode(header))  # its parser refuses what would overflow the stack of the next
@@ -96,12 +99,22 @@ class Till:
         accepted = payload.accepted
         if (accepted.scheme, accepted.network) != (SCHEME, self.network):
             raise refuse(
-                "The payment is for another chain", f"it is {accepted.scheme} on {accepted.network}"[:200]
+                "The payment is for another chain",
+                f"it is {accepted.scheme} on {accepted.network}"[:200],
+                reason="NETWORK_MISMATCH",
             )
         if accepted.asset.lower() != self._token.lower():
-            raise refuse("The payment is in another token", f"OPEN is {self._token} on {self.network}")
+            raise refuse(
+                "The payment is in another token",
+                f"OPEN is {self._token} on {self.network}",
+                reason="NETWORK_MISMATCH",
+            )
         if given.value != served.price:
-            raise refuse("The payment is of another amount", f"an action costs {served.price} wei, exactly")
+            raise refuse(
+                "The payment is of another amount",
+                f"an action costs {served.price} wei, exactly",
+                reason="INVALID_AMOUNT",
+            )
         if salt is None or nonce != authorization_nonce(served.agent_id, value_hash(request), salt):
             raise refuse(
                 "The payment does not bind this request",

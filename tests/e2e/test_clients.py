@@ -1,4 +1,4 @@
-"""Clients as people have them, against a listening gateway: openai, ChatOpenAI, MCP, x402 on httpx, curl. All of
+"""Clients as people have them, against a listening gateway: openai, ChatOpenAI, MCP, A2A, x402 on httpx, curl. All of
 them real."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,11 @@ import loop
 import openai
 import pytest
 import world as demo
+from a2a.client import ClientConfig, ClientFactory
+from a2a.types import Message, Part, Role, SendMessageRequest, TaskState
 from eth_account import Account
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Struct
 from langchain_openai import ChatOpenAI
 from listening import listening
 from mcp import Client
@@ -30,6 +34,7 @@ from x402.http.utils import (
     encode_payment_signature_header,
 )
 from x402.mechanisms.evm.exact import ExactEvmScheme
+from x402.schemas import PaymentRequired
 
 from openledger import datanets
 from openledger.agents import load_agent
@@ -225,6 +230,59 @@ async def test_an_mcp_client_has_the_agents_as_tools(gateway: Gateway) -> None:
     assert not result.is_error
     assert ANSWER.lower() in result.content[0].text.lower()  # type: ignore[union-attr]
     assert result.structured_content["openledger"]["receipt"].startswith("bafy")
+
+
+@asynccontextmanager
+async def a2a(gateway: Gateway, service: Service, secret: str = "", **config: Any) -> AsyncIterator[Any]:
+    """A2A's client of an agent, found by its card."""
+    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    async with httpx.AsyncClient(headers=headers, timeout=60) as http:
+        factory = ClientFactory(ClientConfig(httpx_client=http, **config))
+        yield await factory.create_from_url(f"{gateway.url}/a2a/{service.operator.agent_id}")
+
+
+def message(text: str, task_id: str = "", metadata: Any = None) -> SendMessageRequest:
+    said = Message(
+        message_id=f"{text}{task_id}",
+        role=Role.ROLE_USER,
+        parts=[Part(text=text)],
+        task_id=task_id,
+        metadata=ParseDict(metadata or {}, Struct()),
+    )
+    return SendMessageRequest(message=said)
+
+
+async def test_an_a2a_client_finds_an_agent_and_streams_its_answer(gateway: Gateway) -> None:
+    async with a2a(gateway, gateway.model, gateway.secret) as client:
+        first, *chunks, last = [event async for event in client.send_message(message(QUESTION))]
+    assert first.task.status.state == TaskState.TASK_STATE_WORKING
+    updates = [event.artifact_update for event in chunks]
+    assert [update.append for update in updates] == [False] + [True] * (len(updates) - 1)
+    assert len(updates) > 1  # it came as it was made
+    assert ANSWER.lower() in "".join(update.artifact.parts[0].text for update in updates).lower()
+    assert last.status_update.status.state == TaskState.TASK_STATE_COMPLETED
+    receipt = MessageToDict(last.status_update.metadata)["openledger"]["receipt"]
+    action = fetch_action(receipt, gateway.world.connection.store)
+    assert action.record.client == gateway.key.payer
+
+
+async def test_an_a2a_client_pays_what_it_is_asked_for_by_x402(gateway: Gateway) -> None:
+    client, before = gateway.world.people.client, gateway.balance(gateway.world.people.client.address)
+    async with a2a(gateway, gateway.desk, streaming=False) as desk:
+        [asks] = [event.task async for event in desk.send_message(message(QUESTION))]
+        assert asks.status.state == TaskState.TASK_STATE_INPUT_REQUIRED
+        assert gateway.balance(client.address) == before
+        terms = MessageToDict(asks.status.message.metadata)["x402.payment.required"]
+        payment = await gateway.x402(client).create_payment_payload(PaymentRequired.model_validate(terms))
+        paid = {
+            "x402.payment.status": "payment-submitted",
+            "x402.payment.payload": payment.model_dump(by_alias=True, exclude_none=True),
+        }
+        [done] = [event.task async for event in desk.send_message(message("Here.", asks.id, paid))]
+    assert done.status.state == TaskState.TASK_STATE_COMPLETED
+    assert ANSWER.lower() in done.artifacts[0].parts[0].text.lower()
+    assert before - gateway.balance(client.address) == 10**17
+    check_anchored(gateway, MessageToDict(done.metadata)["openledger"]["receipt"])
 
 
 def test_curl_needs_no_more_than_a_key(gateway: Gateway) -> None:

@@ -92,6 +92,8 @@ class House:
     keys: Keys
     owner: Any
     client: Any
+    serve: Callable[[Agent], Service]
+    """Puts another agent into service."""
     made: list[Key] = field(default_factory=list)
 
     def balance(self, account: Any) -> int:
@@ -109,8 +111,9 @@ class House:
             self.give(key.payer, funds)
         return {"Authorization": f"Bearer {secret}"}, key
 
-    def app(self, **limits: Any) -> Any:
-        return create_app([self.echo, self.talk], self.connection, keys=self.keys, limits=Limits(**limits))
+    def app(self, *services: Service, url: str | None = None, **limits: Any) -> Any:
+        served = services or (self.echo, self.talk)
+        return create_app(served, self.connection, keys=self.keys, url=url, limits=Limits(**limits))
 
     def serving(self, **limits: Any) -> AbstractContextManager[Site]:
         """A gateway of its own with these limits."""
@@ -203,14 +206,11 @@ def open_house(home: Path) -> Iterator[House]:
             connection.as_(account).wrap(10_000 * OPEN)
         base = connection.assets.register_model(owner, cid_of(b"a base model"))
         outbox, keys = Outbox(home / "outbox.db"), Keys.open(connection, owner)
-        yield House(
-            connection,
-            _service(echo, connection, owner, base, outbox),
-            _service(talk, connection, owner, base, outbox),
-            keys,
-            owner,
-            client,
-        )
+
+        def serve(declared: Agent) -> Service:
+            return _service(declared, connection, owner, base, outbox)
+
+        yield House(connection, serve(echo), serve(talk), keys, owner, client, serve)
         outbox.close()
         keys.close()
 

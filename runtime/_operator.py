@@ -32,9 +32,11 @@ from ..registry import (
     digest_of,
     steps_tree,
 )
+from ..telemetry import Span
 from ._outbox import ActionRow, Outbox, State
 from ._phases import Observe, ignore, phase
 from ._requests import PaidRequest, Receipt, SignedTicket, check_request
+from ._spans import action_span, executed, recorded
 
 __all__ = ["Attributor", "Credit", "Job", "Operator", "Runner"]
 
@@ -161,12 +163,16 @@ class Operator:
         return len(unfinished)
 
     def _advance(self, row: ActionRow) -> ActionRow:
-        if row.state is State.PAYING:
-            row = self._collect(row)
-        if row.state is State.ACCEPTED:
-            row = self._execute(row)
-        if row.state is State.EXECUTED:
-            row = self._sign(row)
+        if row.state not in (State.PAYING, State.ACCEPTED, State.EXECUTED):
+            return row
+        with action_span(self.agent.name, self.agent_id, row.payment_id) as span:
+            if row.state is State.PAYING:
+                row = self._collect(row)
+            if row.state is State.ACCEPTED:
+                row = self._execute(row, span)
+            if row.state is State.EXECUTED:
+                row = self._sign(row)
+            recorded(span, row)
         return row
 
     def _check(self, paid: PaidRequest) -> None:
@@ -223,7 +229,7 @@ class Operator:
             self._outbox.accept(row.payment_id, {**row.accepted, "ticket": promise})
         return self._outbox.get(row.payment_id)
 
-    def _execute(self, row: ActionRow) -> ActionRow:
+    def _execute(self, row: ActionRow, span: Span) -> ActionRow:
         paid, ticket = _paid(row), row.accepted["ticket"]
         request = paid.request
         with phase(self._observe, "execute"):
@@ -244,6 +250,7 @@ class Operator:
             refused = {"code": error.code, "error": str(error)}
             outcome = Outcome(Status.FAILED, refused, (), outcome.started, outcome.ended)
             content, credit = self._content(row, outcome)
+        executed(span, outcome)
         steps_root = steps_tree([step.leaf(i) for i, step in enumerate(outcome.steps)]).root
 
         def fix(nonce: int) -> tuple[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from ...errors import OpenLedgerError, UserError
 from ...registry import Connection
 from ...staking import DaemonLog, Entry
+from ...telemetry import start
 from .._deploy import Service
 from .._keeper import Keeper, Keeping
 from ._agent_routes import agent_routes
@@ -53,6 +54,7 @@ def create_app(
 
     Raises ``UserError`` for services that cannot stand side by side.
     """
+    start()
     agents = Agents(services, connection)
     limiter = Limiter(limits or Limits())
     calls = Calls(connection, agents, keys, limiter, streams)

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -137,7 +138,8 @@ class Calls:
         make = self._payment(served, request, payer)
         self._limiter.begin(payer.client)
         call = Call(served, self._streams if stream and served.is_model else None)
-        self._threads.submit(self._run, call, make, request, payer)
+        # In the caller's context: the action belongs to the request's span.
+        self._threads.submit(copy_context().run, self._run, call, make, request, payer)
         return call
 
     def _payment(self, served: Served, request: dict[str, Any], payer: Payer) -> Callable[[], PaidRequest]:

@@ -27,6 +27,7 @@ from ._limits import Limiter, Limits
 from ._log import note
 from ._mcp import Mcp
 from ._openai_routes import openai_routes
+from ._schema import Health, describe
 from ._token_stream import TokenStreams
 
 __all__ = ["create_app"]
@@ -91,7 +92,7 @@ def create_app(
     app.include_router(openai_routes(agents, calls))
     app.include_router(agent_routes(agents, calls, connection))
 
-    @app.get("/healthz", tags=["health"])
+    @app.get("/healthz", tags=["health"], responses={200: {"model": Health}, 503: {"model": Health}})
     async def healthz() -> Response:
         """Whether calls can be taken now: 503 while the chain is away."""
         try:
@@ -100,6 +101,7 @@ def create_app(
             return Json({"status": "unavailable", "chain": False}, 503)
         return Json({"status": "ok", "chain": True, "block": block, "agents": len(agents.listed())})
 
+    describe(app)
     app.mount("/mcp", mcp.app)
     app.add_middleware(cast(Any, Guard), limiter=limiter, keys=keys)
     app.add_exception_handler(OpenLedgerError, _told)

@@ -130,6 +130,8 @@ class Calls:
         ``OverloadedError`` when too much runs; nothing was paid then.
         """
         request = request_of(served.agent_id, value, thread=thread, parent=parent)
+        if parent is None:  # else it answers an interrupt
+            served.check(value)
         try:
             check_request(request)
             value_hash(request)

@@ -109,7 +109,8 @@ def test_no_span_holds_what_was_asked_or_answered_nor_a_key(
     replies = [
         site.ask(f"tell {private}", key | asked),
         site.ask(f"tell {private}", asked),  # 402
-        site.http.post(url, json={"input": {"question": {private: private}}}, headers=key | asked),  # fails
+        site.ask(f"fail {private}", key | asked),
+        site.http.post(url, json={"input": {private: private}}, headers=key | asked),  # not its input
         site.http.post(url, json={"input": private, "thread": private}, headers=key | asked),
         site.http.post(url, json={private: private}, headers=key | asked),  # malformed
         site.http.post(f"/agents/{echo}/stream", json={"input": private}, headers=key | asked),
@@ -146,17 +147,24 @@ def test_no_span_holds_what_was_asked_or_answered_nor_a_key(
         assert secret not in span.raw
 
 
-def test_a_client_that_asks_for_no_trace_or_a_broken_one_is_answered(
-    site: Any, house: Any, collector: Collector
+@pytest.mark.parametrize(
+    "header", ["00-00000000000000000000000000000000-0000000000000000-01", "nonsense", "\xff" * 60]
+)
+def test_a_call_within_no_trace_begins_its_own(
+    site: Any, house: Any, collector: Collector, header: str
 ) -> None:
     key, _ = house.key()
-    for header in ("00-00000000000000000000000000000000-0000000000000000-01", "nonsense", "\xff" * 60):
-        before = len(collector.spans)
-        assert site.ask("hi", key | {"traceparent": header.encode("latin-1")}).status_code == 200  # type: ignore[dict-item]
-        ends = time.monotonic() + 30
-        while len(collector.spans) < before + 2 and time.monotonic() < ends:
-            time.sleep(0.05)
-        assert {span.parent == "" for span in collector.spans[before:]} == {True, False}
+    sent: Any = key | {"traceparent": header.encode("latin-1")}
+    told = site.ask("hi", sent).json()["openledger"]
+    ends = time.monotonic() + 30
+    while True:
+        spans = [one for one in list(collector.spans) if told["receipt"] in one.raw]
+        if len(spans) == 2:
+            break
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    http, action = sorted(spans, key=lambda span: span.parent)
+    assert (http.kind, http.parent, action.parent) == (SERVER, "", http.id)
 
 
 def test_calls_are_answered_while_the_collector_is_away(house: Any) -> None:

@@ -100,13 +100,14 @@ class Operator:
         observe: Observe = ignore,
         new_outbox: bool = False,
     ) -> None:
-        """Raises ``UserError`` when the agent has anchored actions and ``outbox`` knows none of its: with a lost
-        outbox it could sign a second record for a nonce, which is slashed. ``new_outbox`` says that everything
+        """Raises ``UserError`` when ``outbox`` is of another deployment, or when the agent has anchored actions and
+        ``outbox`` knows none of its: with a lost outbox it could sign a second record for a nonce, which is slashed. ``new_outbox`` says that everything
         that was ever signed has been anchored."""
         self.agent, self.agent_id, self.epoch, self.manifest = agent, agent_id, epoch, manifest
         self._key, self._ledger, self._store, self._outbox = record_key, ledger, store, outbox
         self._runner, self._attributor, self._observe = runner, attributor, observe
         self._domain: Domain = ledger.domain
+        outbox.claim(ledger.contracts)
         self._first_nonce = ledger.next_nonce(agent_id)
         if self._first_nonce and not new_outbox and not outbox.knows(agent_id):
             raise UserError(

@@ -44,6 +44,10 @@ chaos: setup models ## kill -9 of every part, again and again, under 1,000 paid 
 	@tests/ipfs/install
 	@OPENLEDGER_CHAOS=$${OPENLEDGER_CHAOS:-1000,25,$$RANDOM} $(BIN)/pytest tests/e2e/test_chaos.py
 
+.PHONY: fuzz
+fuzz: setup ## five minutes of requests to a gateway that nobody would write (OPENLEDGER_FUZZ=SECONDS,SEED)
+	@OPENLEDGER_FUZZ=$${OPENLEDGER_FUZZ:-300,$$RANDOM} $(BIN)/pytest tests/integration/gateway/test_gateway_fuzz.py
+
 .PHONY: contracts-deep
 contracts-deep: setup ## deep fuzzing, invariants 256 x 128, coverage, symbolic tests, Slither (a quarter of an hour)
 	@scripts/contracts-deep

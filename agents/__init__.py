@@ -7,6 +7,7 @@ from ._declare import DEFAULT_SPLIT, AdapterSpec, Agent, agent
 from ._execute import Outcome, abandoned, execute
 from ._load import load_agent
 from ._plain import plain
+from ._spans import PROVIDER
 from ._trace import Codec, Models, Seed, Trace, current_trace, tracing
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Codec",
     "HFCodec",
     "Models",
+    "PROVIDER",
     "Outcome",
     "PoolChat",
     "Seed",

@@ -39,7 +39,8 @@ async def execute(
     under the same ``thread_id`` (the graph needs a checkpointer for that).
     """
     trace = Trace(models, seed)
-    config = {"callbacks": [CaptureCallbacks(trace)], "configurable": {"thread_id": thread_id}}
+    callbacks = CaptureCallbacks(trace)
+    config = {"callbacks": [callbacks], "configurable": {"thread_id": thread_id}}
     started = int(time.time())
     status, output = Status.OK, None
     with tracing(trace):
@@ -60,6 +61,7 @@ async def execute(
             status, output = Status.FAILED, _error(error.code, str(error))
         except Exception as error:  # noqa: BLE001 - whatever user code raises is this action's recorded failure
             status, output = Status.FAILED, _error("graph", f"{type(error).__name__}: {error}")
+    callbacks.close()
     return Outcome(status, output, tuple(trace.steps()), started, int(time.time()))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -21,7 +21,9 @@ from ..errors import OpenLedgerError, UserError
 from ..openlora import STOP, AdapterRef, Generation, GenerationRequest, Generator, Sampling
 from ..registry import ModelCallStep, RetrievalStep, Step, ToolCallStep, normalise_cid
 from ..registry import Sampling as StepSampling
+from ..telemetry import Span
 from ._plain import plain
+from ._spans import model_call, model_called, retrieval, tool_call
 
 __all__ = ["CaptureCallbacks", "Codec", "Models", "Seed", "Trace", "current_trace", "tracing"]
 
@@ -113,7 +115,9 @@ class Trace:
             prompt=tuple(prompt), adapter=adapter, sampling=sampling, seed=self._seed(index)
         )
         try:
-            made = generator.generate(request)
+            with model_call(alias, request, index, node) as span:
+                made = generator.generate(request)
+                model_called(span, made)
         except OpenLedgerError as error:
             self.put(
                 index, ToolCallStep(name=f"model:{alias or 'base'}", arguments=None, result=_failure(error))
@@ -176,6 +180,15 @@ def _failure(error: BaseException) -> dict[str, Any]:
     return {"error": plain(str(error)), "code": getattr(error, "code", type(error).__name__)}
 
 
+class _Opened(NamedTuple):
+    """A call that has begun."""
+
+    step: int
+    name: str
+    asked: Any
+    span: Span
+
+
 class CaptureCallbacks(BaseCallbackHandler):
     """Records tool and retriever calls of one action into its trace."""
 
@@ -183,7 +196,14 @@ class CaptureCallbacks(BaseCallbackHandler):
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._open: dict[UUID, tuple[int, str, Any]] = {}
+        self._open: dict[UUID, _Opened] = {}
+
+    def close(self) -> None:
+        """The action is over: end the spans of calls that did not."""
+        for run_id, opened in list(self._open.items()):
+            opened.span.fail("timeout")
+            opened.span.end()
+            self._open[run_id] = opened._replace(span=Span())  # its thread may still run
 
     def on_tool_start(
         self,
@@ -195,10 +215,11 @@ class CaptureCallbacks(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         arguments = plain(inputs if inputs is not None else input_str)
-        self._open[run_id] = (self._trace.reserve(), serialized.get("name") or "tool", arguments)
+        index, name = self._trace.reserve(), serialized.get("name") or "tool"
+        self._open[run_id] = _Opened(index, name, arguments, tool_call(name, index))
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
-        index, name, arguments = self._open.pop(run_id)
+        index, name, arguments = self._ended(run_id)
         result = plain(output)
         self._trace.put(
             index,
@@ -206,23 +227,30 @@ class CaptureCallbacks(BaseCallbackHandler):
         )
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        index, name, arguments = self._open.pop(run_id)
+        index, name, arguments = self._ended(run_id, error)
         self._trace.put(index, ToolCallStep(name=name, arguments=arguments, result=_failure(error)))
 
     def on_retriever_start(self, serialized: dict[str, Any], query: str, *, run_id: UUID, **_: Any) -> None:
-        name = (serialized or {}).get("name") or "retriever"
-        self._open[run_id] = (self._trace.reserve(), name, query)
+        index, name = self._trace.reserve(), (serialized or {}).get("name") or "retriever"
+        self._open[run_id] = _Opened(index, name, query, retrieval(name, index))
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **_: Any) -> None:
-        index, name, query = self._open.pop(run_id)
+        index, name, query = self._ended(run_id)
         found = [{"text": d.page_content, "metadata": plain(d.metadata)} for d in documents]
         asset_id, cid = _datanet(documents)
         body = {"retriever": name, "query": str(query), "documents": found}
         self._trace.put(index, RetrievalStep(asset_id=asset_id, documents=body, content=cid))
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        index, name, query = self._open.pop(run_id)
+        index, name, query = self._ended(run_id, error)
         self._trace.put(index, ToolCallStep(name=name, arguments=query, result=_failure(error)))
+
+    def _ended(self, run_id: UUID, error: BaseException | None = None) -> tuple[int, str, Any]:
+        index, name, asked, span = self._open.pop(run_id)
+        if error is not None:
+            span.fail(error)
+        span.end()
+        return index, name, asked
 
 
 def _datanet(documents: Sequence[Document]) -> tuple[int, str | None]:

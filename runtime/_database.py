@@ -9,16 +9,30 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from ..errors import OpenLedgerError, UserError
 
-__all__ = ["Database"]
+if TYPE_CHECKING:
+    from ..contracts import Contracts
+
+__all__ = ["Database", "deployment_table"]
 
 _WAIT = 10  # seconds for a connection, and for another process's lock
 _LOCKS = 0x0B0C  # our class of Postgres's advisory locks
+
+
+def deployment_table(schema: str, meta: sa.MetaData) -> sa.Table:
+    """Of which deployment a schema's rows are; one row."""
+    return sa.Table(
+        f"{schema}_deployment",
+        meta,
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("chain_id", sa.BigInteger, nullable=False),
+        sa.Column("directory", sa.String(42), nullable=False),
+    )
 
 
 class Database:
@@ -43,6 +57,27 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def claim(self, contracts: Contracts) -> None:
+        """Note, the first time, that this is of that deployment. Raises ``UserError`` when it is of another: what it holds
+        would be taken for what happened there."""
+        table = deployment_table(self._schema, sa.MetaData())
+        found = sa.select(table.c.chain_id, table.c.directory)
+        mine = contracts.chain.chain_id, contracts.address("Directory")
+        with self.read() as db:
+            row = db.execute(found).first()
+        if row is None:
+            with self.write() as db:
+                row = db.execute(found).first()
+                if row is None:
+                    db.execute(table.insert().values(id=1, chain_id=mine[0], directory=mine[1]))
+                    return
+        if tuple(row) != mine:
+            raise UserError(
+                f"the {self._schema} {self.url} is of another deployment",
+                why=f"it was filled on chain {row[0]} with the directory {row[1]}; this is chain {mine[0]} with {mine[1]}",
+                fix="set OPENLEDGER_DATABASE_URL or OPENLEDGER_HOME to the database of this one, or to a new one",
+            )
 
     @contextmanager
     def write(self, lock: int = 0) -> Iterator[sa.Connection]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ..errors import UserError
-from ._database import Database
+from ._database import Database, deployment_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,7 @@ _logs = sa.Table(
 )
 for _number in (1, 2, 3):
     sa.Index(f"logs_by_topic{_number}", _logs.c.topic0, _logs.c[f"topic{_number}"], _logs.c.block)
+deployment_table("index", _meta)
 
 
 class Index:
@@ -56,9 +57,14 @@ class Index:
 
     def __init__(self, contracts: Contracts, url: str | Path, *, confirmations: int = 0) -> None:
         """``url`` as ``Outbox`` takes it; blocks younger than ``confirmations`` are left out. Raises as
-        ``Outbox``."""
+        ``Outbox``, and ``UserError`` when it is of another deployment."""
         self._contracts, self._chain, self._confirmations = contracts, contracts.chain, confirmations
         self._db = Database(url, "index")
+        try:
+            self._db.claim(contracts)
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         self._db.close()

@@ -31,12 +31,16 @@ from ..registry import (
     digest_of,
     steps_tree,
 )
+from ..telemetry import Span
 from ._intake import Intake, paid_of, ticket_of
 from ._outbox import ActionRow, Outbox, State
 from ._phases import Observe, ignore, phase
 from ._requests import PaidRequest, Receipt, SignedTicket
+from ._spans import action_span, executed, recorded
 
 __all__ = ["Attributor", "Credit", "Job", "Operator", "Runner"]
+
+_UNFINISHED = (State.PAYING, State.ACCEPTED, State.EXECUTED)
 
 
 @dataclass(frozen=True)
@@ -98,13 +102,14 @@ class Operator:
         observe: Observe = ignore,
         new_outbox: bool = False,
     ) -> None:
-        """Raises ``UserError`` when the agent has anchored actions and ``outbox`` knows none of its: with a lost
-        outbox it could sign a second record for a nonce, which is slashed. ``new_outbox`` says that everything
+        """Raises ``UserError`` when ``outbox`` is of another deployment, or when the agent has anchored actions and
+        ``outbox`` knows none of its: with a lost outbox it could sign a second record for a nonce, which is slashed. ``new_outbox`` says that everything
         that was ever signed has been anchored."""
         self.agent, self.agent_id, self.epoch, self.manifest = agent, agent_id, epoch, manifest
         self._key, self._ledger, self._store, self._outbox = record_key, ledger, store, outbox
         self._runner, self._attributor, self._observe = runner, attributor, observe
         self._domain: Domain = ledger.domain
+        outbox.claim(ledger.contracts)
         self._first_nonce = ledger.next_nonce(agent_id)
         if self._first_nonce and not new_outbox and not outbox.knows(agent_id):
             raise UserError(
@@ -157,7 +162,7 @@ class Operator:
 
     def recover(self) -> int:
         """Continue everything a crash interrupted; returns how many actions were. Call once at start."""
-        unfinished = self._outbox.in_state(self.agent_id, State.PAYING, State.ACCEPTED, State.EXECUTED)
+        unfinished = self._outbox.in_state(self.agent_id, *_UNFINISHED)
         for row in unfinished:
             try:
                 self._advance(row)
@@ -171,12 +176,16 @@ class Operator:
     def _advance(self, row: ActionRow, outcome: Outcome | None = None) -> Receipt:
         """To the receipt; with ``outcome``, without executing what was not."""
         content, signed = None, None
-        if row.state is State.PAYING:
-            row = self._intake.collect(row)
-        if row.state is State.ACCEPTED:
-            row, content = self._record(row, outcome or self._execute(row))
-        if row.state is State.EXECUTED:
-            row, signed = self._sign(row)
+        if row.state not in _UNFINISHED:
+            return self._receipt(row, None, None)
+        with action_span(self.agent.name, self.agent_id, row.payment_id) as span:
+            if row.state is State.PAYING:
+                row = self._intake.collect(row)
+            if row.state is State.ACCEPTED:
+                row, content = self._record(row, outcome or self._execute(row), span)
+            if row.state is State.EXECUTED:
+                row, signed = self._sign(row)
+                recorded(span, signed.record, signed.cid)
         return self._receipt(row, signed, content)
 
     def _execute(self, row: ActionRow) -> Outcome:
@@ -194,7 +203,7 @@ class Operator:
                 )
             )
 
-    def _record(self, row: ActionRow, outcome: Outcome) -> tuple[ActionRow, ActionContent]:
+    def _record(self, row: ActionRow, outcome: Outcome, span: Span) -> tuple[ActionRow, ActionContent]:
         paid, ticket = paid_of(row), row.accepted["ticket"]
         try:
             content, credit = self._content(row, outcome)
@@ -203,6 +212,7 @@ class Operator:
             refused = {"code": error.code, "error": str(error)}
             outcome = Outcome(Status.FAILED, refused, (), outcome.started, outcome.ended)
             content, credit = self._content(row, outcome)
+        executed(span, outcome)
         steps_root = steps_tree([step.leaf(i) for i, step in enumerate(outcome.steps)]).root
 
         def fix(nonce: int) -> tuple[str, dict[str, Any]]:

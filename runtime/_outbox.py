@@ -22,13 +22,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from ..errors import OpenLedgerError, UserError
 from ..registry import decode, encode
-from ._database import Database
+from ._database import Database, deployment_table
+
+if TYPE_CHECKING:
+    from ..contracts import Contracts
 
 __all__ = ["ActionRow", "BatchRow", "Outbox", "State"]
 
@@ -80,6 +83,7 @@ _MOVE = (
     .where(_actions.c.payment_id == sa.bindparam("key"), _actions.c.state == sa.bindparam("before"))
     .returning(_actions)
 )
+deployment_table("outbox", _meta)
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,10 @@ class Outbox:
 
     def close(self) -> None:
         self._db.close()
+
+    def claim(self, contracts: Contracts) -> None:
+        """Keep it for this deployment. Raises ``UserError`` when it holds another's actions."""
+        self._db.claim(contracts)
 
     # -- actions ---------------------------------------------------------------------------------
 

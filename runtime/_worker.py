@@ -16,6 +16,7 @@ from ..agents import Agent, HFCodec, Models, Outcome, abandoned, execute, load_a
 from ..errors import ExecutionError, OpenLedgerError
 from ..openlora import NAMESPACE, AdapterRef, Generator
 from ..registry import Status, step_seed
+from ..telemetry import carrier, continued, environment, start
 from ._fleet import Fleet, Scaling, WorkerState
 from ._metrics import AgentMetrics
 from ._operator import Job
@@ -65,7 +66,9 @@ class _Worker:
         adapters: Mapping[str, AdapterRef],
         concurrency: int,
         memory: int,
+        tracing: Mapping[str, str],
     ) -> None:
+        start(tracing)
         # Synchronous nodes wait in threads for the pool; asyncio's few default threads would be the limit.
         self._threads = ThreadPoolExecutor(2 * concurrency, thread_name_prefix="node")
         self._agent = load_agent(agent) if isinstance(agent, str) else agent
@@ -78,9 +81,10 @@ class _Worker:
         """Seconds an action may take."""
         return self._agent.timeout
 
-    async def run(self, job: Job) -> Outcome:
+    async def run(self, job: Job, trace: Mapping[str, str]) -> Outcome:
         asyncio.get_running_loop().set_default_executor(self._threads)
-        return await run_job(self._agent, self._graph, self._models, job)
+        with continued(trace):
+            return await run_job(self._agent, self._graph, self._models, job)
 
     def pid(self) -> int:
         return os.getpid()
@@ -144,7 +148,7 @@ class RayRunner:
                 max_concurrency=concurrency,
                 scheduling_strategy="SPREAD",
             )
-            return actor.remote(agent, generator, base, adapters, concurrency, scaling.memory)
+            return actor.remote(agent, generator, base, adapters, concurrency, scaling.memory, environment())
 
         self._timeout, self._limited = timeout, scaling.memory > 0
         self._metrics = AgentMetrics(name)
@@ -217,7 +221,7 @@ def _ask(worker: Any, job: Job, limit: float) -> Outcome:
     import ray
 
     try:
-        outcome: Outcome = _get(worker.run.remote(job), limit + GRACE)
+        outcome: Outcome = _get(worker.run.remote(job, carrier()), limit + GRACE)
     except ray.exceptions.GetTimeoutError:
         raise _Lost(f"it gave no answer {GRACE:g} s after the action's {limit:g} s", stuck=True) from None
     return outcome

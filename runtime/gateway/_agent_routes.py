@@ -17,6 +17,7 @@ from ._agents import Agents
 from ._answers import Sse, begun, ended, failed, headers_of, payer_of
 from ._calls import Call, Calls
 from ._errors import Json, body_of, failure, status_of
+from ._schema import PAID, PAYING, Action, Actions, Answer, Model, gives
 
 __all__ = ["AgentId", "agent_routes"]
 
@@ -45,12 +46,12 @@ def agent_routes(agents: Agents, calls: Calls, connection: Connection) -> APIRou
         served = agents.get(agent_id)
         return calls.begin(served, body.input, payer_of(request), thread=body.thread, parent=body.parent)
 
-    @routes.get("/agents/{agent_id}")
+    @routes.get("/agents/{agent_id}", responses=gives(Model, 404))
     async def show_agent(agent_id: AgentId) -> Response:
         """What an agent costs and declares."""
         return Json(agents.described(agents.get(agent_id)))
 
-    @routes.post("/agents/{agent_id}/invoke")
+    @routes.post("/agents/{agent_id}/invoke", responses=gives(Answer, *PAYING), openapi_extra=PAID)
     async def invoke(agent_id: AgentId, body: Invocation, request: Request) -> Response:
         """Call an agent and wait for its answer. Paid by an API key or by x402."""
         call = begin(agent_id, body, request)
@@ -60,7 +61,9 @@ def agent_routes(agents: Agents, calls: Calls, connection: Connection) -> APIRou
         wrong = failed(call, receipt, extension)
         return wrong or Json(told, headers=headers_of(call, receipt))
 
-    @routes.post("/agents/{agent_id}/stream")
+    @routes.post(
+        "/agents/{agent_id}/stream", responses=gives(None, *PAYING, streams=True), openapi_extra=PAID
+    )
     async def stream(agent_id: AgentId, body: Invocation, request: Request) -> Response:
         """The same as server-sent events: ``ticket`` once it is paid, then ``output`` or ``error``, then ``receipt``."""
         call = begin(agent_id, body, request)
@@ -80,7 +83,7 @@ def agent_routes(agents: Agents, calls: Calls, connection: Connection) -> APIRou
 
         return sse.respond(events())
 
-    @routes.get("/agents/{agent_id}/receipts")
+    @routes.get("/agents/{agent_id}/receipts", responses=gives(Actions, 404))
     async def receipts(
         agent_id: AgentId,
         before: Annotated[int | None, Query(ge=0, lt=2**63, description="only below this nonce")] = None,
@@ -93,7 +96,7 @@ def agent_routes(agents: Agents, calls: Calls, connection: Connection) -> APIRou
             {"object": "list", "data": [_receipt(row) for row in rows], "has_more": len(rows) == limit}
         )
 
-    @routes.get("/actions/{cid}")
+    @routes.get("/actions/{cid}", responses=gives(Action, 404, 502))
     async def show_action(cid: str) -> Response:
         """What is known of an action from its record: signature, payment, seeds, anchor. Model calls are not replayed
         here, which is for somebody else than their operator to do, so an action with any is ``unverified``."""

@@ -42,6 +42,31 @@ class Served:
         """The keys of its graph's state."""
         return frozenset(getattr(self.agent.graph(), "channels", ()))
 
+    def check(self, value: Any) -> None:
+        """Refuse what its graph would refuse or not look at, before it is paid for. Raises ``UserError``."""
+        taken, state = self._taken, self.agent.input_state(value)
+        if taken is None:
+            return
+        if not isinstance(state, dict):
+            why = f"its graph takes a state with the keys {sorted(taken)}"
+        elif unknown := sorted(str(key)[:40] for key in set(state) - taken)[:8]:
+            why = f"its graph takes {sorted(taken)} and not {unknown}"
+        else:
+            return
+        raise UserError(
+            f"{self.agent.name!r} does not take this input",
+            why=why,
+            fix="send an object with these keys" + (", or a text" if self.agent.input_key else ""),
+        )
+
+    @cached_property
+    def _taken(self) -> frozenset[str] | None:
+        """The keys of what its graph is given; None where that can be anything."""
+        builder = getattr(self.agent.graph(), "builder", None)
+        schemas = getattr(builder, "schemas", {})
+        found = frozenset(schemas.get(getattr(builder, "input_schema", None), ()))
+        return None if not found or "__root__" in found else found
+
     @property
     def is_model(self) -> bool:
         """Whether it is a :func:`model_agent`: its answer is the text of its only model call."""

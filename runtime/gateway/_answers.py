@@ -17,7 +17,17 @@ from .._requests import PaidRequest, Receipt
 from ._calls import Call, Payer, wait
 from ._errors import Json, body_of, failure, respond, status_of
 
-__all__ = ["Sse", "begun", "ended", "failed", "headers_of", "payer_of", "told"]
+__all__ = [
+    "PAYMENT_HEADER",
+    "RECEIPT_HEADER",
+    "Sse",
+    "begun",
+    "ended",
+    "failed",
+    "headers_of",
+    "payer_of",
+    "told",
+]
 
 RECEIPT_HEADER = "X-OpenLedger-Receipt"
 PAYMENT_HEADER = "X-OpenLedger-Payment"

@@ -16,6 +16,7 @@ from ...contracts import Signer
 from ...errors import OpenLedgerError, UserError
 from ...registry import Connection
 from ...staking import DaemonLog, Entry
+from ...telemetry import start
 from .._deploy import Service
 from .._keeper import Keeper, Keeping
 from ._a2a import A2a, rpc_routes
@@ -30,6 +31,7 @@ from ._limits import Limiter, Limits
 from ._log import note
 from ._mcp import Mcp
 from ._openai_routes import openai_routes
+from ._schema import Health, describe
 from ._token_stream import TokenStreams
 
 __all__ = ["announce", "create_app"]
@@ -59,6 +61,7 @@ def create_app(
 
     Raises ``UserError`` for services that cannot stand side by side.
     """
+    start()
     agents = Agents(services, connection)
     limiter = Limiter(limits or Limits())
     calls = Calls(connection, agents, keys, limiter, streams)
@@ -98,7 +101,7 @@ def create_app(
     app.include_router(openai_routes(agents, calls))
     app.include_router(agent_routes(agents, calls, connection))
 
-    @app.get("/healthz", tags=["health"])
+    @app.get("/healthz", tags=["health"], responses={200: {"model": Health}, 503: {"model": Health}})
     async def healthz() -> Response:
         """Whether calls can be taken now: 503 while the chain is away."""
         try:
@@ -109,6 +112,7 @@ def create_app(
 
     app.include_router(faces.routes())
     add_a2a_routes_to_fastapi(app, jsonrpc_routes=rpc_routes(A2a(agents, calls, secret)))
+    describe(app)
     app.mount("/mcp", mcp.app)
     app.state.faces = faces
     app.add_middleware(cast(Any, Guard), limiter=limiter, keys=keys)

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -129,6 +130,8 @@ class Calls:
         ``OverloadedError`` when too much runs; nothing was paid then.
         """
         request = request_of(served.agent_id, value, thread=thread, parent=parent)
+        if parent is None:  # else it answers an interrupt
+            served.check(value)
         try:
             check_request(request)
             value_hash(request)
@@ -137,7 +140,8 @@ class Calls:
         make = self._payment(served, request, payer)
         self._limiter.begin(payer.client)
         call = Call(served, self._streams if stream and served.is_model else None)
-        self._threads.submit(self._run, call, make, request, payer)
+        # In the caller's context: the action belongs to the request's span.
+        self._threads.submit(copy_context().run, self._run, call, make, request, payer)
         return call
 
     def _payment(self, served: Served, request: dict[str, Any], payer: Payer) -> Callable[[], PaidRequest]:

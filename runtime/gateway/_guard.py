@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from ...errors import OpenLedgerError, UserError
+from ...telemetry import Span
 from ._errors import respond
 from ._keys import Key, Keys
 from ._limits import Limiter
 from ._log import logger, note
+from ._spans import answered, http_span, routed
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,12 +36,19 @@ class Guard:
         if scope["type"] != "http" or scope["path"] == "/healthz":
             await self._app(scope, receive, send)
             return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with http_span(scope["method"], headers) as span:
+            await self._watched(scope, receive, send, span)
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
         started, status = time.monotonic(), 0
         scope.setdefault("state", {})
 
         async def sending(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                answered(span, message)
             await send(message)
 
         try:
@@ -55,6 +64,9 @@ class Guard:
             await respond(unexpected)(scope, receive, sending)
         finally:
             route = getattr(scope.get("route"), "path", None)  # a path no route has may hold anything
+            if route is not None:
+                route = scope.get("root_path", "") + route  # of what is mounted
+            routed(span, scope["method"], route)
             note("request", method=scope["method"], route=route, status=status, client=scope["state"].get("client"),
                  ms=round(1000 * (time.monotonic() - started)))  # fmt: skip
 

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from ...contracts import Signer, show_open
 from ...errors import UserError
 from ...registry import Connection
-from .._database import Database
+from .._database import Database, deployment_table
 
 __all__ = ["Key", "Keys"]
 
@@ -48,6 +48,7 @@ _spends = sa.Table(
     sa.Column("wei", sa.String(78), nullable=False),
     sa.Column("open", sa.Boolean, nullable=False, index=True),  # whether it may still be given back
 )
+deployment_table("gateway", _meta)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Keys:
 
     @classmethod
     def open(cls, connection: Connection, signer: Signer) -> Keys:
-        """Those of the connection's home, with accounts derived from ``signer``."""
+        """Those of the connection's home, with accounts derived from ``signer``. Raises as :class:`Database`, and
+        ``UserError`` when they are of another deployment."""
         from eth_account import Account
 
         settings, ledger = connection.settings, connection.as_(signer)
@@ -82,7 +84,13 @@ class Keys:
             payer: Signer = Account.from_key(ledger.secret("gateway-payer", b"", number))
             return payer
 
-        return cls(settings.database_url or settings.home_dir / "gateway.db", payer_of)
+        keys = cls(settings.database_url or settings.home_dir / "gateway.db", payer_of)
+        try:
+            keys._db.claim(connection.contracts)
+        except BaseException:
+            keys.close()
+            raise
+        return keys
 
     def close(self) -> None:
         self._db.close()

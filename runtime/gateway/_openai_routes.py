@@ -24,6 +24,7 @@ from ._openai import (
     pieces,
     text_of,
 )
+from ._schema import PAID, PAYING, Chat, Completion, Model, Models, gives
 
 __all__ = ["openai_routes"]
 
@@ -32,24 +33,24 @@ def openai_routes(agents: Agents, calls: Calls) -> APIRouter:
     """The routes, over what is served."""
     routes = APIRouter(prefix="/v1", tags=["OpenAI"])
 
-    @routes.get("/models")
+    @routes.get("/models", responses=gives(Models))
     async def list_models() -> Response:
         """Every agent, by the name that calls it; its price in wei under ``openledger``."""
         return Json({"object": "list", "data": agents.listed()})
 
-    @routes.get("/models/{model}")
+    @routes.get("/models/{model}", responses=gives(Model, 404))
     async def get_model(model: str) -> Response:
         """One agent."""
         return Json(agents.described(agents.named(model)))
 
-    @routes.post("/chat/completions")
+    @routes.post("/chat/completions", responses=gives(Chat, *PAYING, streams=True), openapi_extra=PAID)
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """Call an agent with a conversation. Paid by an API key or by x402."""
         served = agents.named(body.model)
         value, ignored = chat_input(served, body)
         return await answer(served, body, value, ignored, request)
 
-    @routes.post("/completions")
+    @routes.post("/completions", responses=gives(Completion, *PAYING, streams=True), openapi_extra=PAID)
     async def completions(body: CompletionRequest, request: Request) -> Response:
         """Call an agent with a text. Paid by an API key or by x402."""
         served = agents.named(body.model)

@@ -19,6 +19,7 @@ import pytest
 import world as demo
 from a2a.client import ClientConfig, ClientFactory
 from a2a.types import Message, Part, Role, SendMessageRequest, TaskState
+from collector import Collector, collecting
 from eth_account import Account
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
@@ -97,7 +98,14 @@ class Gateway:
 
 
 @pytest.fixture(scope="module")
-def gateway(world: demo.World, pool: EnginePool) -> Iterator[Gateway]:
+def collector() -> Iterator[Collector]:
+    """Gets the spans of the gateway and its workers, of every call here."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def gateway(world: demo.World, pool: EnginePool, collector: Collector) -> Iterator[Gateway]:
     connection, operator = world.connection, world.people.operator
     streams = TokenStreams(pool)
     desk = loop.deploy(world, pool, "operator")
@@ -466,3 +474,74 @@ def test_a_client_that_hangs_up_finds_its_receipt_later(gateway: Gateway) -> Non
     assert before - gateway.balance(client.address) == 10**17
     newest = httpx.get(f"{gateway.desk_url}/receipts?limit=1").json()["data"][0]
     assert (newest["receipt"], newest["status"]) == (row.envelope, "ok")
+
+
+# -- spans ----------------------------------------------------------------------------------------
+
+
+def test_a_call_is_traced_into_its_worker_to_each_model_call(gateway: Gateway, collector: Collector) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    asked = loop.questions(1, seed=9)[0]
+    headers = {"Authorization": f"Bearer {gateway.secret}", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    reply = httpx.post(f"{gateway.desk_url}/invoke", json={"input": asked}, headers=headers, timeout=120)
+    assert reply.status_code == 200, reply.text
+    told = reply.json()
+    http, action, *calls = (
+        "POST /agents/{agent_id}/invoke",
+        "invoke_agent risk-desk",
+        "chat findings",
+        "chat sensors",
+    )
+    spans = collector.within(trace, http, action, *calls)
+    assert spans[action].parent == spans[http].id
+    assert spans[action].attributes["openledger.receipt"] == told["openledger"]["receipt"]
+    steps = fetch_action(told["openledger"]["receipt"], gateway.world.connection.store).steps
+    for number, (step, call) in enumerate(zip(steps, calls, strict=True)):
+        assert isinstance(step, ModelCallStep)
+        assert spans[call].parent == spans[action].id
+        assert spans[call].attributes == {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openledger",
+            "gen_ai.request.model": call.removeprefix("chat "),
+            "gen_ai.request.max_tokens": 64,
+            "gen_ai.request.temperature": 0.0,
+            "gen_ai.request.top_p": 1.0,
+            "gen_ai.response.model": step.content,
+            "gen_ai.response.finish_reasons": [step.finish],
+            "gen_ai.usage.input_tokens": len(step.prompt_tokens),
+            "gen_ai.usage.output_tokens": len(step.output_tokens),
+            "openledger.asset_id": step.asset_id,
+            "openledger.engine_class": gateway.pool.engine_class,
+            "openledger.node": step.node,
+            "openledger.step": number,
+        }
+    used = {kind: f"gen_ai.usage.{kind}_tokens" for kind in ("input", "output")}
+    for kind in used.values():
+        assert spans[action].attributes[kind] == sum(spans[call].attributes[kind] for call in calls)
+
+
+def test_a_number_that_is_none_is_in_no_span(gateway: Gateway, collector: Collector) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4737"
+    headers = {"Authorization": f"Bearer {gateway.secret}", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    url = f"{gateway.url}/agents/{gateway.model.operator.agent_id}/invoke"
+    asked = {"prompt": QUESTION, "max_tokens": "my password"}
+    reply = httpx.post(url, json={"input": asked}, headers=headers, timeout=120)
+    assert reply.status_code >= 400
+    assert collector.within(trace, "chat model")["chat model"].failed
+    assert not any("my password" in span.raw for span in collector.spans)
+
+
+def test_no_span_of_any_of_these_calls_holds_what_was_asked_or_answered(
+    gateway: Gateway, collector: Collector
+) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4738"
+    chunks = gateway.openai.chat.completions.create(
+        model="findings",
+        messages=ASKED,
+        stream=True,
+        extra_headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"},
+    )
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    collector.within(trace, "POST /v1/chat/completions", "invoke_agent findings", "chat model")
+    private = [text.lower() for text in (QUESTION, ANSWER, said, gateway.secret)]
+    assert not [span.raw for span in collector.spans if any(text in span.raw.lower() for text in private)]

@@ -42,7 +42,7 @@ def test_everything_is_under_one_package(wheel: zipfile.ZipFile) -> None:
 
 
 def test_every_module_of_every_folder_is_there(files: set[str]) -> None:
-    tops = ["__init__.py", "cli.py", "errors.py", "settings.py"]
+    tops = ["__init__.py", "cli.py", "errors.py", "settings.py", "telemetry.py"]
     modules = [path for folder in FOLDERS for path in (ROOT / folder).glob("*.py")]
     wanted = set(tops) | {path.relative_to(ROOT).as_posix() for path in modules}
     assert {f"{folder}/__init__.py" for folder in FOLDERS} <= wanted

@@ -68,7 +68,9 @@ def test_a_payment_pays_for_no_other_request(site: Any, purse: Any) -> None:
     headers = site.payment("one")
     refused(site.ask("another", headers), "does not bind this request")
     talk = f"/agents/{site.house.talk.operator.agent_id}/invoke"
-    refused(site.http.post(talk, json={"input": "one"}, headers=headers), "does not bind this request")
+    refused(
+        site.http.post(talk, json={"input": {"text": "one"}}, headers=headers), "does not bind this request"
+    )
 
 
 def test_a_payment_that_was_used_pays_for_no_other_request_either(site: Any) -> None:

@@ -121,6 +121,24 @@ def test_what_cannot_be_had_is_refused_before_it_is_paid(site: Any, paid: Any, f
     assert next(iter(field)) in error["what"]
 
 
+@pytest.mark.parametrize(
+    "value", [{"text of it": "hi"}, {"question": "hi", "text of it": 1}, {"__start__": 1}]
+)
+def test_an_input_with_keys_that_the_graph_does_not_take_is_not_paid_for(
+    site: Any, paid: Any, value: dict[str, Any]
+) -> None:
+    error = refused(site.http.post(site.invoke_url, json={"input": value}, headers=paid), 400, "user")
+    assert "'question'" in error["why"]
+    assert str(sorted(set(value) - {"question"})) in error["why"]
+
+
+@pytest.mark.parametrize("value", ["hi", None, 7, ["hi"]])
+def test_an_agent_without_an_input_for_text_takes_its_state_alone(site: Any, paid: Any, value: Any) -> None:
+    url = f"/agents/{site.house.talk.operator.agent_id}/invoke"
+    error = refused(site.http.post(url, json={"input": value}, headers=paid), 400, "user")
+    assert "'messages'" in error["why"]
+
+
 def test_what_asks_for_nothing_is_taken(site: Any) -> None:
     headers, _ = site.house.key()
     body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "n": 1, "logprobs": False,

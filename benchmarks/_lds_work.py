@@ -46,6 +46,9 @@ class Recipe:
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]
 
 
+SMALL = Recipe(modules=8, base_steps=100)
+
+
 @dataclass(frozen=True)
 class Work:
     """What is trained on and what is asked."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks._lds_work import Recipe, Work, generated, prepare, retrain, train
+from benchmarks._lds_work import SMALL, Recipe, Work, generated, prepare, retrain, train
 from benchmarks._peer import ask, environment
 from benchmarks._report import machine, write_section
 from openledger.attribution.influence import (
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a quarter of the examples")
     asked = parser.parse_args()
     torch.set_num_threads(1)  # matrices so small are slower on two that share a core
-    recipe = Recipe(modules=8, base_steps=200) if asked.small else Recipe()
+    recipe = SMALL if asked.small else Recipe()
     folder = Settings().cache_dir / f"lds-{recipe.digest}"
     work = prepare(folder, recipe)
     full = [folder / f"full-{seed}" for seed in range(asked.seeds)]
@@ -70,9 +70,10 @@ def main() -> None:
     flat = [query for kind in queries.values() for query in kind]
     halves = subsets(len(work.examples), asked.subsets)
     truth = ground_truth(folder, work, recipe, halves, asked.retrains, flat)
-    found, cpu = scores(folder, work, full, checkpoints, flat)
+    labels = 4 if asked.small else labels_for(len(work.examples))
+    found, cpu = scores(folder, work, full, checkpoints, flat, labels)
     section = "Attribution, influence" + (", small" if asked.small else "")
-    write_section(section, report(asked, recipe, queries, halves, truth, found, cpu))
+    write_section(section, report(asked, recipe, queries, halves, truth, found, cpu, labels))
 
 
 def subsets(count: int, number: int) -> NDArray[np.bool_]:
@@ -107,7 +108,12 @@ def ground_truth(
 
 
 def scores(
-    folder: Path, work: Work, full: list[Path], checkpoints: list[tuple[float, Path]], queries: list[Example]
+    folder: Path,
+    work: Work,
+    full: list[Path],
+    checkpoints: list[tuple[float, Path]],
+    queries: list[Example],
+    labels: int,
 ) -> tuple[dict[str, Scores], dict[str, float]]:
     """Each method's (queries, examples), and its seconds of CPU."""
     base = folder / "base"
@@ -146,9 +152,11 @@ def scores(
         }
         theirs = ask("_kronfluence", plain, python)
         found["EK-FAC, kronfluence"], cpu["EK-FAC, kronfluence"] = np.array(theirs["scores"]), theirs["cpu"]
-    take("true Fisher", lambda: fisher(tasks[0]))
+    take("true Fisher", lambda: fisher(tasks[0], labels))
     every = f"true Fisher, {len(full)} seeds"
-    take(every, lambda: np.mean([found["true Fisher"], *map(fisher, tasks[1:])], axis=0))
+    take(
+        every, lambda: np.mean([found["true Fisher"], *(fisher(task, labels) for task in tasks[1:])], axis=0)
+    )
     cpu[every] += cpu["true Fisher"]
     return found, cpu
 
@@ -218,6 +226,7 @@ def report(
     truth: NDArray[np.float64],
     found: dict[str, Scores],
     cpu: dict[str, float],
+    labels: int,
 ) -> str:
     kinds = [kind for kind, several in queries.items() for _ in several]
     said = -truth.mean(1)
@@ -232,7 +241,7 @@ def report(
     lines = [
         f"{machine()}. {halves.shape[1]} examples of {recipe.length} tokens, LoRA of rank {recipe.rank} over a Llama of "
         f"1.9 M parameters, {len(halves)} halves × {asked.retrains} seeds; {len(kinds)} queries; "
-        f"{labels_for(halves.shape[1])} draws an example. LDS, mean over queries "
+        f"{labels} draws an example. LDS, mean over queries "
         "with a bootstrapped 95 % interval.",
         "",
         f"| method | LDS | low | high | {' | '.join(names)} | CPU s |",

@@ -199,7 +199,7 @@ def train(
             logits = model(input_ids=data[places]).logits[:, :-1].flatten(0, 1)
             # Not the mean of a batch's tokens: where rows are short, each of theirs would be taught more.
             wanted = labels[places][:, 1:].flatten()
-            loss = torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum")
+            loss: Any = torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum")
             loss = loss / (recipe.batch * (recipe.length - 1))
             optimiser.zero_grad()
             loss.backward()

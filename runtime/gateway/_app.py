@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
-from a2a.server.routes import add_a2a_routes_to_fastapi
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -111,7 +110,7 @@ def create_app(
         return Json({"status": "ok", "chain": True, "block": block, "agents": len(agents.listed())})
 
     app.include_router(faces.routes())
-    add_a2a_routes_to_fastapi(app, jsonrpc_routes=rpc_routes(A2a(agents, calls, secret)))
+    app.router.routes.extend(rpc_routes(A2a(agents, calls, secret)))  # described by cards, not by OpenAPI
     describe(app)
     app.mount("/mcp", mcp.app)
     app.state.faces = faces

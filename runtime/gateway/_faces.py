@@ -30,6 +30,7 @@ from ._agent_routes import AgentId
 from ._agents import Agents, Served
 from ._errors import Json
 from ._mcp import tool_name
+from ._schema import gives
 
 __all__ = ["Faces"]
 
@@ -46,22 +47,22 @@ class Faces:
         """The cards and the registration files."""
         routes = APIRouter(tags=["discovery"])
 
-        @routes.get(AGENT_CARD_WELL_KNOWN_PATH)
+        @routes.get(AGENT_CARD_WELL_KNOWN_PATH, responses=gives(None))
         async def gateway_card(request: Request) -> Response:
             """The A2A card of the agent; where several are served, of all of them with a skill for each."""
             return Json(agent_card_to_dict(self.gateway_card(self._base(request))))
 
-        @routes.get("/a2a/{agent_id}" + AGENT_CARD_WELL_KNOWN_PATH)
+        @routes.get("/a2a/{agent_id}" + AGENT_CARD_WELL_KNOWN_PATH, responses=gives(None, 404))
         async def card(agent_id: AgentId, request: Request) -> Response:
             """An agent's A2A card."""
             return Json(agent_card_to_dict(self.card(self._agents.get(agent_id), self._base(request))))
 
-        @routes.get("/.well-known/agent-registration.json")
+        @routes.get("/.well-known/agent-registration.json", responses=gives(None))
         async def domain() -> Response:
             """ERC-8004's proof that the agents' owners and this domain's are the same: which agents are here."""
             return Json({"registrations": [self._entry(served) for served in self._agents]})
 
-        @routes.get("/agents/{agent_id}/registration.json")
+        @routes.get("/agents/{agent_id}/registration.json", responses=gives(None, 404))
         async def registration(agent_id: AgentId, request: Request) -> Response:
             """An agent's ERC-8004 registration file, with the addresses it has here."""
             served, base = self._agents.get(agent_id), self._base(request)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..registry import Split
+from ._peers import Peer
 
 __all__ = ["DEFAULT_SPLIT", "AdapterSpec", "Agent", "agent"]
 
@@ -41,6 +42,10 @@ class Agent:
     description: str = ""
     timeout: float = 120.0
     """Seconds an action may take before it fails."""
+    uses: Mapping[str, Peer] = field(default_factory=dict)
+    """Alias used by ``ask(alias, …)`` inside nodes → the other agent; no other is ever paid."""
+    budget: int = 0
+    """Wei of OPEN that one action may spend on them."""
 
     def graph(self) -> Any:
         """The compiled graph. Raises ``UserError`` if ``build`` did not return a LangGraph graph."""
@@ -86,16 +91,20 @@ def agent(
     output: str | None = None,
     description: str = "",
     timeout: float = 120.0,
+    uses: Mapping[str, Peer] | None = None,
+    budget: int = 0,
 ) -> Callable[[Callable[[], Any]], Agent]:
     """Turn a function that returns a LangGraph graph into an :class:`Agent`.
 
-    ``price`` is wei of OPEN per action, ``timeout`` seconds. Raises ``UserError`` on an empty name,
-    a negative price or a timeout that is not positive.
+    ``price`` and ``budget`` are wei of OPEN per action, ``timeout`` seconds. Raises ``UserError`` on an empty name,
+    a negative price or budget, or a timeout that is not positive.
     """
     if not name.strip():
         raise UserError("an agent needs a name", fix='write @agent("my-agent", …)')
     if price < 0:
         raise UserError(f"agent {name!r} has price {price}", why="a price is wei ≥ 0", fix="use 0 for free")
+    if budget < 0:
+        raise UserError(f"agent {name!r} has budget {budget}", why="a budget is wei ≥ 0", fix="give wei")
     if timeout <= 0:
         raise UserError(f"agent {name!r} has timeout {timeout}", fix="give a number of seconds above 0")
 
@@ -112,6 +121,8 @@ def agent(
             output_key=output,
             description=description or (build.__doc__ or "").strip(),
             timeout=timeout,
+            uses=dict(uses or {}),
+            budget=budget,
         )
 
     return declare

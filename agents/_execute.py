@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import OpenLedgerError
 from ..registry import Status, Step
 from ._declare import Agent
+from ._peers import Peers
 from ._plain import plain
 from ._trace import CaptureCallbacks, Models, Seed, Trace, tracing
 
@@ -30,7 +31,14 @@ class Outcome:
 
 
 async def execute(
-    agent: Agent, graph: Any, value: Any, *, models: Models, seed: Seed, thread_id: str
+    agent: Agent,
+    graph: Any,
+    value: Any,
+    *,
+    models: Models,
+    seed: Seed,
+    thread_id: str,
+    peers: Peers | None = None,
 ) -> Outcome:
     """Run ``graph`` on ``value``. Never raises for what the graph does: a node that raises, a refused
     model call or a timeout gives ``Status.FAILED`` with the steps made so far.
@@ -38,7 +46,7 @@ async def execute(
     An interrupt ends the action as ``INTERRUPTED``; resume with ``langgraph.types.Command`` as ``value``
     under the same ``thread_id`` (the graph needs a checkpointer for that).
     """
-    trace = Trace(models, seed)
+    trace = Trace(models, seed, peers)
     callbacks = CaptureCallbacks(trace)
     config = {"callbacks": [callbacks], "configurable": {"thread_id": thread_id}}
     started = int(time.time())

@@ -7,25 +7,41 @@ without the graph being changed. Tools and retrievers are seen through LangChain
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 
-from ..errors import OpenLedgerError, UserError
+from ..errors import ExecutionError, OpenLedgerError, UserError
 from ..openlora import STOP, AdapterRef, Generation, GenerationRequest, Generator, Sampling
-from ..registry import ModelCallStep, RetrievalStep, Step, ToolCallStep, normalise_cid
+from ..registry import (
+    ModelCallStep,
+    RetrievalStep,
+    Status,
+    Step,
+    SubActionStep,
+    ToolCallStep,
+    normalise_cid,
+    value_hash,
+)
 from ..registry import Sampling as StepSampling
 from ..telemetry import Span
 from ._plain import plain
 from ._spans import model_call, model_called, retrieval, tool_call
 
-__all__ = ["CaptureCallbacks", "Codec", "Models", "Seed", "Trace", "current_trace", "tracing"]
+if TYPE_CHECKING:
+    from ._peers import Peers
+
+__all__ = ["SERVER", "CaptureCallbacks", "Codec", "Models", "Seed", "Trace", "current_trace", "tracing"]
+
+SERVER = "openledger_server"
+"""In a tool's metadata: whose it is, where that is not this process."""
 
 Seed = Callable[[int], bytes]
 """Step index → the 32-byte seed of that step's sampling."""
@@ -81,11 +97,12 @@ class Models:
 class Trace:
     """Collects the steps of one action. Thread-safe: parallel nodes may call at once."""
 
-    def __init__(self, models: Models, seed: Seed) -> None:
-        self.models, self._seed = models, seed
+    def __init__(self, models: Models, seed: Seed, peers: Peers | None = None) -> None:
+        self.models, self._seed, self._peers = models, seed, peers
         self._lock = threading.Lock()
         self._steps: dict[int, Step] = {}
         self._next = 0
+        self._asked: Counter[tuple[str, bytes]] = Counter()
 
     def reserve(self) -> int:
         """The index of a step that starts now."""
@@ -125,6 +142,36 @@ class Trace:
             raise
         self.put(index, _model_step(made, node))
         return made
+
+    def ask(self, alias: str, value: Any) -> Any:
+        """Call another agent and record its receipt, or why there is none."""
+        if self._peers is None:
+            raise ExecutionError(
+                "this run can call no other agent",
+                why="nobody would pay for it: the agent declares none, or runs without a chain",
+                fix="declare it in @agent(uses={…}, budget=…), and deploy the agent",
+                code="peer",
+            )
+        index, value = self.reserve(), plain(value)
+        with self._lock:
+            same = alias, value_hash(value)
+            ordinal = self._asked[same]
+            self._asked[same] += 1
+        try:
+            answer = self._peers.call(alias, value, ordinal)
+        except OpenLedgerError as error:
+            self.put(index, ToolCallStep(name=f"agent:{alias}", arguments=value, result=_failure(error)))
+            raise
+        self.put(index, SubActionStep(answer.receipt))
+        if answer.status is Status.OK:
+            return answer.output
+        raise ExecutionError(
+            f"the agent {alias!r} {'asks back' if answer.status is Status.INTERRUPTED else 'failed'}",
+            why=str(answer.output)[:500],
+            fix="handle it in the node; what failed is paid back",
+            record=answer.receipt,
+            code="peer",
+        )
 
 
 _trace: ContextVar[Trace | None] = ContextVar("openledger_trace", default=None)
@@ -212,11 +259,14 @@ class CaptureCallbacks(BaseCallbackHandler):
         *,
         run_id: UUID,
         inputs: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
         arguments = plain(inputs if inputs is not None else input_str)
-        index, name = self._trace.reserve(), serialized.get("name") or "tool"
-        self._open[run_id] = _Opened(index, name, arguments, tool_call(name, index))
+        called, server = serialized.get("name") or "tool", (metadata or {}).get(SERVER)
+        name = f"{called}@{server}" if server else called
+        index = self._trace.reserve()
+        self._open[run_id] = _Opened(index, name, arguments, tool_call(called, index))
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         index, name, arguments = self._ended(run_id)

@@ -108,7 +108,9 @@ from .store import (
     export_car,
     import_car,
     open_store,
+    pack_car,
     path_cid,
+    unpack_car,
 )
 
 __all__ = [
@@ -217,6 +219,7 @@ __all__ = [
     "normalise_cid",
     "open_store",
     "pack_value",
+    "pack_car",
     "path_cid",
     "path_to_missing",
     "payment_id",
@@ -234,6 +237,7 @@ __all__ = [
     "steps_tree",
     "summarise",
     "training_evidence_hash",
+    "unpack_car",
     "unpack_value",
     "validation_key",
     "value_hash",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._keeper import Keeper, Keeping
     from ._local import LocalRun, run
     from ._operator import Attributor, Credit, Job, Operator, Runner
+    from ._purse import Purse, purse_account
     from ._resume import Deployment, Uses
     from ._worker import LocalRunner, RayRunner, run_job
 
@@ -41,6 +42,7 @@ __all__ = [
     "Operator",
     "Outbox",
     "PaidRequest",
+    "Purse",
     "RayRunner",
     "Receipt",
     "Registered",
@@ -57,6 +59,7 @@ __all__ = [
     "WorkerState",
     "deploy_agent",
     "explain_action",
+    "purse_account",
     "register_agent",
     "request_of",
     "run",
@@ -90,6 +93,8 @@ _LAZY = {
     "Job": "_operator",
     "Operator": "_operator",
     "Runner": "_operator",
+    "Purse": "_purse",
+    "purse_account": "_purse",
     "LocalRunner": "_worker",
     "RayRunner": "_worker",
     "run_job": "_worker",

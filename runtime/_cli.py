@@ -68,7 +68,15 @@ def run(
 
 def show(cid: Annotated[str, typer.Argument(help="CID of an action's record")]) -> None:
     """Show what is behind a record: request, steps, answer, and who was paid for it."""
-    from ..registry import ActionContent, ModelCallStep, SignedRecord, decode_step, normalise_cid, open_store
+    from ..registry import (
+        ActionContent,
+        ModelCallStep,
+        SignedRecord,
+        SubActionStep,
+        decode_step,
+        normalise_cid,
+        open_store,
+    )
 
     store = open_store()
     cid = normalise_cid(cid)
@@ -86,11 +94,11 @@ def show(cid: Annotated[str, typer.Argument(help="CID of an action's record")]) 
     table.add_row("manifest", content.manifest)
     for number, cid_of_step in enumerate(content.steps):
         step = decode_step(cid_of_step, store.get)
-        what = (
-            f"asset {step.asset_id}, {len(step.output_tokens)} tokens"
-            if isinstance(step, ModelCallStep)
-            else ""
-        )
+        what = ""
+        if isinstance(step, ModelCallStep):
+            what = f"asset {step.asset_id}, {len(step.output_tokens)} tokens"
+        elif isinstance(step, SubActionStep):
+            what = f"receipt {step.receipt}"
         table.add_row(f"step {number}", f"{type(step).__name__} {what} {cid_of_step}")
     if isinstance(content.scores, dict):
         for account, amount, reason, _ in content.scores.get("payouts", []):

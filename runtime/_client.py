@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from ..errors import ExecutionError, UserError
 from ..registry import Ledger, Payment, Ticket, authorization_nonce, value_hash
 from ._requests import PaidRequest, Receipt, SignedTicket, request_of
 
-__all__ = ["Agent", "Client"]
+__all__ = ["Agent", "Client", "check_receipt"]
 
 
 class Agent(Protocol):
@@ -85,7 +86,7 @@ class Client:
         ticket, ledger = given.ticket, self._ledger
         key = ledger.record_key(paid.agent_id, ticket.epoch)
         latest = ledger.now() + ledger.max_anchor_lag
-        self._refuse(
+        _refuse(
             "ticket",
             {
                 "another agent, payment or request": (ticket.agent_id, ticket.payment_id, ticket.request_hash)
@@ -97,29 +98,43 @@ class Client:
 
     def _check_receipt(self, paid: PaidRequest, ticket: Ticket, receipt: Receipt) -> None:
         record = receipt.record
-        key = self._ledger.record_key(record.agent_id, record.epoch)
-        self._refuse(
-            "receipt",
-            {
-                "another chain": receipt.signed.domain != self._ledger.domain,
-                "another request": (record.request_hash, record.payment_id)
-                != (paid.request_hash, paid.payment_id),
-                "another payer or fee": (record.client, record.fee) != (self.address, paid.payment.value),
-                "another epoch or deadline than its ticket": (record.epoch, record.anchor_by)
-                != (ticket.epoch, ticket.anchor_by),
-                "a key that is not the agent's": receipt.signed.signer() != key,
-                "an answer it did not sign": record.output_hash != value_hash(receipt.output),
-            },
-            receipt.cid,
+        promised = (record.epoch, record.anchor_by) == (ticket.epoch, ticket.anchor_by)
+        check_receipt(
+            self._ledger, paid, receipt, {"another epoch or deadline than its ticket": not promised}
         )
 
-    @staticmethod
-    def _refuse(what: str, problems: dict[str, bool], cid: str | None = None) -> None:
-        found = ", ".join(problem for problem, wrong in problems.items() if wrong)
-        if found:
-            raise ExecutionError(
-                f"the agent gave a {what} with {found}",
-                why="it would not hold in a challenge",
-                fix="keep it with the payment; do not use the answer",
-                record=cid,
-            )
+
+def check_receipt(
+    ledger: Ledger, paid: PaidRequest, receipt: Receipt, more: Mapping[str, bool] | None = None
+) -> None:
+    """Refuse a receipt that would not hold against its agent, or is of another request. ``more`` are further problems and
+    whether it has them. Raises ``ExecutionError``."""
+    record = receipt.record
+    _refuse(
+        "receipt",
+        {
+            "another chain": receipt.signed.domain != ledger.domain,
+            "another agent": record.agent_id != paid.agent_id,
+            "another request": (record.request_hash, record.payment_id)
+            != (paid.request_hash, paid.payment_id),
+            "another payer or fee": (record.client, record.fee) != (paid.payment.client, paid.payment.value),
+            "an anchor later than the protocol allows": record.anchor_by
+            > ledger.now() + ledger.max_anchor_lag,
+            "a key that is not the agent's": receipt.signed.signer()
+            != ledger.record_key(record.agent_id, record.epoch),
+            "an answer it did not sign": record.output_hash != value_hash(receipt.output),
+            **(more or {}),
+        },
+        receipt.cid,
+    )
+
+
+def _refuse(what: str, problems: Mapping[str, bool], cid: str | None = None) -> None:
+    found = ", ".join(problem for problem, wrong in problems.items() if wrong)
+    if found:
+        raise ExecutionError(
+            f"the agent gave a {what} with {found}",
+            why="it would not hold in a challenge",
+            fix="keep it with the payment; do not use the answer",
+            record=cid,
+        )

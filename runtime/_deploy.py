@@ -205,7 +205,14 @@ def deploy_agent(
     outbox = Outbox(url)
     ledger = connection.as_(sender)
     scaling = Scaling(workers, workers) if isinstance(workers, int) else workers
-    runner = RayRunner(agent, generator, str(base_directory), registered.adapters, scaling=scaling)
+    purse = None
+    if declared.uses:
+        from ._purse import Purse
+
+        purse = Purse(declared, agent_id, connection, sender, url)
+    runner = RayRunner(
+        agent, generator, str(base_directory), registered.adapters, scaling=scaling, purse=purse
+    )
     operator = Operator(
         declared,
         agent_id=agent_id,

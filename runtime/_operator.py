@@ -52,6 +52,8 @@ class Job:
     """The client's 65-byte payment signature."""
     request_hash: bytes
     thread: str
+    payment_id: str = ""
+    """Of the payment (0x…), where there is one."""
     resume: bool = False
     """Whether ``value`` answers the interrupt that ended the action before it on this thread."""
 
@@ -199,6 +201,7 @@ class Operator:
                     request_hash=paid.request_hash,
                     # Within the client's own name: nobody continues another client's thread.
                     thread=f"{paid.payment.client}/{request['thread'] or row.payment_id}",
+                    payment_id=row.payment_id,
                     resume=request["parent"] is not None,
                 )
             )

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ..agents import Agent, HFCodec, Models, Outcome, abandoned, execute, load_agent
+from ..agents import Agent, HFCodec, Models, Outcome, Peers, abandoned, execute, load_agent
 from ..errors import ExecutionError, OpenLedgerError
 from ..openlora import NAMESPACE, AdapterRef, Generator
 from ..registry import Status, step_seed
@@ -20,7 +20,11 @@ from ..telemetry import carrier, continued, environment, start
 from ._fleet import Fleet, Scaling, WorkerState
 from ._metrics import AgentMetrics
 from ._operator import Job
+from ._relay import Relay, RelayPeers
 from ._solitary import Solitary
+
+if TYPE_CHECKING:
+    from ._purse import Purse
 
 __all__ = ["LocalRunner", "RayRunner", "run_job"]
 
@@ -28,7 +32,7 @@ GRACE = 30.0
 """Seconds beyond its timeout after which an action is taken for stuck, and its worker is ended."""
 
 
-async def run_job(agent: Agent, graph: Any, models: Models, job: Job) -> Outcome:
+async def run_job(agent: Agent, graph: Any, models: Models, job: Job, peers: Peers | None = None) -> Outcome:
     """Execute ``job``; the seed of step s follows from the client's signature and the request."""
     value = job.value
     if job.resume:
@@ -42,17 +46,21 @@ async def run_job(agent: Agent, graph: Any, models: Models, job: Job) -> Outcome
         models=models,
         seed=lambda step: step_seed(job.signature, job.request_hash, step),
         thread_id=job.thread,
+        peers=peers,
     )
 
 
 class LocalRunner:
     """Runs jobs in this process; for ``openledger run`` and for graphs that are tried out."""
 
-    def __init__(self, agent: Agent, models: Models) -> None:
+    def __init__(self, agent: Agent, models: Models, purse: Purse | None = None) -> None:
+        """With ``purse`` its actions may call other agents."""
         self._agent, self._models, self._graph = agent, models, agent.graph()
+        self._purse = purse
 
     def run(self, job: Job) -> Outcome:
-        return asyncio.run(run_job(self._agent, self._graph, self._models, job))
+        peers = None if self._purse is None else self._purse.of(job)
+        return asyncio.run(run_job(self._agent, self._graph, self._models, job, peers))
 
 
 class _Worker:
@@ -67,6 +75,7 @@ class _Worker:
         concurrency: int,
         memory: int,
         tracing: Mapping[str, str],
+        mail: Any = None,
     ) -> None:
         start(tracing)
         # Synchronous nodes wait in threads for the pool; asyncio's few default threads would be the limit.
@@ -74,6 +83,7 @@ class _Worker:
         self._agent = load_agent(agent) if isinstance(agent, str) else agent
         self._models = Models() if generator is None else Models(generator, HFCodec(base), dict(adapters))
         self._graph = self._agent.graph()
+        self._mail = mail
         if memory:
             _limit_memory(memory)
 
@@ -83,8 +93,13 @@ class _Worker:
 
     async def run(self, job: Job, trace: Mapping[str, str]) -> Outcome:
         asyncio.get_running_loop().set_default_executor(self._threads)
+        peers = None if self._mail is None else RelayPeers(self._mail, job, self._patience)
         with continued(trace):
-            return await run_job(self._agent, self._graph, self._models, job)
+            return await run_job(self._agent, self._graph, self._models, job, peers)
+
+    def _patience(self, alias: str) -> float:
+        peer = self._agent.uses.get(alias)
+        return 0.0 if peer is None else peer.timeout
 
     def pid(self) -> int:
         return os.getpid()
@@ -127,13 +142,17 @@ class RayRunner:
         *,
         scaling: Scaling | None = None,
         timeout: float = 300.0,
+        purse: Purse | None = None,
     ) -> None:
-        """Without a ``generator`` the graph can call no model. ``timeout`` is seconds a job may wait for a worker; how
+        """Without a ``generator`` the graph can call no model, and without a ``purse``, which is closed with this, no other
+        agent. ``timeout`` is seconds a job may wait for a worker; how
         long it may run, the agent declares. Raises ``ExecutionError`` when no worker comes up."""
         import ray
 
         scaling = scaling or Scaling()
         name = agent.rpartition(":")[2] if isinstance(agent, str) else agent.name
+        self._purse, self._relay = purse, None if purse is None else Relay(purse.call)
+        mail = None if self._relay is None else self._relay.mail
 
         def launch(alone: bool = False) -> Any:
             # One that is alone for a job reserves nothing: where a node was lost there may be no room for another.
@@ -148,7 +167,9 @@ class RayRunner:
                 max_concurrency=concurrency,
                 scheduling_strategy="SPREAD",
             )
-            return actor.remote(agent, generator, base, adapters, concurrency, scaling.memory, environment())
+            return actor.remote(
+                agent, generator, base, adapters, concurrency, scaling.memory, environment(), mail
+            )
 
         self._timeout, self._limited = timeout, scaling.memory > 0
         self._metrics = AgentMetrics(name)
@@ -177,6 +198,9 @@ class RayRunner:
 
     def close(self) -> None:
         self._fleet.close()
+        if self._relay is not None and self._purse is not None:
+            self._relay.close()
+            self._purse.close()
 
     def _run_beside_others(self, job: Job) -> Outcome | None:
         """None when others may have had a part in how it ended: the worker was lost, or its memory used up."""

@@ -34,6 +34,7 @@ from ..registry import (
     SeedSource,
     SignedRecord,
     Step,
+    SubActionStep,
     cid_from_digest,
     decode_step,
     normalise_cid,
@@ -177,6 +178,7 @@ def verify(
         report.add("anchor", Verdict.UNVERIFIED, "no chain was given")
     else:
         _check_chain(report, action, store, ledger)
+        _check_subs(report, action, store, ledger)
     _check_replay(report, action, replayer, tolerances)
     return report
 
@@ -259,6 +261,28 @@ def _check_manifest(report: Report, action: Action, store: ContentStore, cid: st
                 f"step {index} uses undeclared assets {missing}" if missing else f"step {index} is declared"
             )
             report.add("manifest", not missing, text)
+
+
+def _check_subs(report: Report, action: Action, store: ContentStore, ledger: Ledger) -> None:
+    """The receipts of other agents that the action used: each is there, and signed by its agent. What is behind one, a
+    ``verify`` of its own says."""
+    for index, step in enumerate(action.steps):
+        if not isinstance(step, SubActionStep):
+            continue
+        try:
+            signed = SignedRecord.decode(store.get(step.receipt), step.receipt)
+            signer = signed.signer()
+        except ContentError as error:
+            report.add("sub-action", Verdict.UNVERIFIED, f"step {index}: {error}")
+            continue
+        record = signed.record
+        what = f"step {index}: action {record.nonce} of agent {record.agent_id}"
+        if signed.domain != ledger.domain:
+            report.add("sub-action", Verdict.UNVERIFIED, f"{what}, on another chain")
+            continue
+        epoch = ledger.epoch(record.agent_id, record.epoch)
+        held = epoch is not None and epoch.record_key == signer
+        report.add("sub-action", held, f"{what}, {'' if held else 'not '}signed by its key")
 
 
 def _check_replay(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._base import ContentStore
-from ._car import export_car, import_car
+from ._car import export_car, import_car, pack_car, unpack_car
 from ._ipfs import IpfsStore
 from ._local import LocalStore
 from ._unixfs import child_cid, path_cid
@@ -21,7 +21,9 @@ __all__ = [
     "export_car",
     "import_car",
     "open_store",
+    "pack_car",
     "path_cid",
+    "unpack_car",
 ]
 
 

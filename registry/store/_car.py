@@ -5,9 +5,10 @@ Source: https://ipld.io/specs/transport/car/carv1/
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,7 @@ from .._dagcbor import decode, encode
 from ._base import MAX_STORED_BLOCK, ContentStore
 from ._unixfs import links_of, varint
 
-__all__ = ["export_car", "import_car", "linked_blocks"]
+__all__ = ["export_car", "import_car", "linked_blocks", "pack_car", "unpack_car"]
 
 _MAX_HEADER = 1 << 20
 
@@ -92,28 +93,53 @@ def import_car(store: ContentStore, source: Path) -> list[str]:
     """
     try:
         with Path(source).open("rb") as file:
-            header = decode(_section(file, _MAX_HEADER, source) or b"")
-            if (
-                not isinstance(header, dict)
-                or header.get("version") != 1
-                or not isinstance(header.get("roots"), list)
-            ):
-                raise _malformed(source, "it has no version 1 header")
-            roots = header["roots"]
-            if any(not isinstance(root, Link) for root in roots):
-                raise _malformed(source, "a root is no link")
-            while (section := _section(file, MAX_STORED_BLOCK + 64, source)) is not None:
-                try:
-                    cid = cid_from_bytes(section[:36])
-                except UserError as error:
-                    raise _malformed(source, error.why) from None
-                data = section[36:]
-                if cid_of(data, codec_name(cid)) != cid:
-                    raise ContentError(f"CAR file {source} holds other bytes than {cid}", cid=cid)
+            roots = _roots(file, source)
+            for cid, data in _blocks(file, source):
                 store.put(data, codec_name(cid))
     except OSError as error:
         raise UserError(f"{source} cannot be read", why=error.strerror or str(error)) from None
-    return [str(root) for root in roots]
+    return roots
+
+
+def pack_car(root: str, blocks: Mapping[str, bytes]) -> bytes:
+    """A CAR file of these blocks."""
+    header = encode({"version": 1, "roots": [Link(root)]})
+    parts = [varint(len(header)), header]
+    for cid, data in blocks.items():
+        section = cid_bytes(cid)
+        parts += [varint(len(section) + len(data)), section, data]
+    return b"".join(parts)
+
+
+def unpack_car(data: bytes, source: str) -> tuple[list[str], dict[str, bytes]]:
+    """The roots and blocks of a CAR file from ``source``, each checked against its CID. Raises ``ContentError``."""
+    file, name = io.BytesIO(data), Path(source)
+    return _roots(file, name), dict(_blocks(file, name))
+
+
+def _roots(file: IO[bytes], source: Path) -> list[str]:
+    header = decode(_section(file, _MAX_HEADER, source) or b"")
+    if (
+        not isinstance(header, dict)
+        or header.get("version") != 1
+        or not isinstance(header.get("roots"), list)
+    ):
+        raise _malformed(source, "it has no version 1 header")
+    if any(not isinstance(root, Link) for root in header["roots"]):
+        raise _malformed(source, "a root is no link")
+    return [str(root) for root in header["roots"]]
+
+
+def _blocks(file: IO[bytes], source: Path) -> Iterator[tuple[str, bytes]]:
+    while (section := _section(file, MAX_STORED_BLOCK + 64, source)) is not None:
+        try:
+            cid = cid_from_bytes(section[:36])
+        except UserError as error:
+            raise _malformed(source, error.why) from None
+        data = section[36:]
+        if cid_of(data, codec_name(cid)) != cid:
+            raise ContentError(f"CAR file {source} holds other bytes than {cid}", cid=cid)
+        yield cid, data
 
 
 def _section(file: IO[bytes], limit: int, source: Path) -> bytes | None:

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import UserError
-from ...registry import ActionRecord, Connection, Status, normalise_cid
+from ...registry import ActionRecord, Connection, Status, normalise_cid, pack_car
 from ...staking import Report, verify
+from .._carry import CAR, action_blocks
 from .._outbox import ActionRow
 from ._agents import Agents
 from ._answers import Sse, begun, ended, failed, headers_of, payer_of
@@ -53,10 +54,15 @@ def agent_routes(agents: Agents, calls: Calls, connection: Connection) -> APIRou
 
     @routes.post("/agents/{agent_id}/invoke", responses=gives(Answer, *PAYING), openapi_extra=PAID)
     async def invoke(agent_id: AgentId, body: Invocation, request: Request) -> Response:
-        """Call an agent and wait for its answer. Paid by an API key or by x402."""
+        """Call an agent and wait for its answer. Paid by an API key or by x402. Who accepts ``application/vnd.ipld.car`` gets
+        the receipt itself, however the action ended, with all that is needed to check it."""
         call = begin(agent_id, body, request)
         await begun(call)
         receipt, extension = await ended(call)
+        if CAR in request.headers.get("Accept", ""):
+            blocks = await asyncio.to_thread(action_blocks, receipt.cid, connection.store.get)
+            packed = pack_car(receipt.cid, blocks)
+            return Response(packed, media_type=CAR, headers=headers_of(call, receipt))
         told = {"status": extension["status"], "output": receipt.output, "openledger": extension}
         wrong = failed(call, receipt, extension)
         return wrong or Json(told, headers=headers_of(call, receipt))

@@ -31,9 +31,12 @@ class OpenScheme:
 
     scheme = "exact"
 
-    def __init__(self, signer: Signer, *, now: Callable[[], float] = time.time) -> None:
-        """``now`` is the clock that validity is counted by, unix seconds: the chain's, where that runs ahead."""
-        self._signer, self._now = signer, now
+    def __init__(
+        self, signer: Signer, *, now: Callable[[], float] = time.time, salt: bytes | None = None
+    ) -> None:
+        """``now`` is the clock that validity is counted by, unix seconds: the chain's, where that runs ahead. With ``salt``, of
+        32 bytes, the same request is the same payment; without, each is another."""
+        self._signer, self._now, self._salt = signer, now, salt
 
     def create_payment_payload(self, requirements: PaymentRequirements) -> dict[str, Any]:
         """The signed payment. Raises ``UserError`` for requirements that are not an OpenLedger gateway's."""
@@ -52,7 +55,7 @@ class OpenScheme:
                 why="the requirements name no agent and no request",
                 fix="register ExactEvmScheme for other servers, on a client of their own",
             ) from None
-        salt = secrets.token_bytes(32)
+        salt = self._salt or secrets.token_bytes(32)
         signed = sign_authorization(
             domain,
             self._signer,

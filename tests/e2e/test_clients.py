@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 import httpx2
@@ -24,8 +24,9 @@ from eth_account import Account
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 from langchain_openai import ChatOpenAI
+from langgraph.graph import END, START, StateGraph
 from listening import listening
-from mcp import Client
+from mcp import Client as McpClient
 from mcp.client.streamable_http import streamable_http_client
 from x402 import x402Client, x402ClientSync
 from x402.http.clients import x402HttpxClient
@@ -38,10 +39,10 @@ from x402.mechanisms.evm.exact import ExactEvmScheme
 from x402.schemas import PaymentRequired
 
 from openledger import datanets
-from openledger.agents import load_agent
+from openledger.agents import Peer, agent, ask, load_agent
 from openledger.openlora import EnginePool
-from openledger.registry import ModelCallStep, SeedSource, value_hash
-from openledger.runtime import Service, State, deploy_agent, register_agent
+from openledger.registry import ModelCallStep, SeedSource, SubActionStep, value_hash
+from openledger.runtime import Client, Service, State, deploy_agent, purse_account, register_agent
 from openledger.runtime.gateway import Key, Keys, TokenStreams, create_app, model_agent, register_open
 from openledger.runtime.gateway._serve import Wanted, running
 from openledger.staking import Verdict, fetch_action, verify
@@ -109,9 +110,9 @@ def gateway(world: demo.World, pool: EnginePool, collector: Collector) -> Iterat
     connection, operator = world.connection, world.people.operator
     streams = TokenStreams(pool)
     desk = loop.deploy(world, pool, "operator")
-    agent = model_agent("findings", "audit_findings", datanets=("audit_findings",), price=PRICE)
+    declared = model_agent("findings", "audit_findings", datanets=("audit_findings",), price=PRICE)
     registered = register_agent(
-        agent,
+        declared,
         connection,
         operator,
         base=world.base.asset_id,
@@ -120,7 +121,7 @@ def gateway(world: demo.World, pool: EnginePool, collector: Collector) -> Iterat
         stake=loop.STAKE,
         engine_class=pool.engine_class,
     )
-    model = deploy_agent(agent, registered, connection, operator, streams.generator, world.trained.base)
+    model = deploy_agent(declared, registered, connection, operator, streams.generator, world.trained.base)
     keys = Keys.open(connection, operator)
     try:
         with listening(create_app([desk, model], connection, keys=keys, streams=streams)) as url:
@@ -231,7 +232,7 @@ async def test_an_mcp_client_has_the_agents_as_tools(gateway: Gateway) -> None:
     headers = {"Authorization": f"Bearer {gateway.secret}"}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=60) as http,
-        Client(streamable_http_client(f"{gateway.url}/mcp/", http_client=http)) as client,
+        McpClient(streamable_http_client(f"{gateway.url}/mcp/", http_client=http)) as client,
     ):
         assert {tool.name for tool in (await client.list_tools()).tools} == {"risk-desk", "findings"}
         result = await client.call_tool("risk-desk", {"input": QUESTION})
@@ -439,6 +440,56 @@ async def test_x402s_own_scheme_is_refused_because_it_binds_nothing(gateway: Gat
     assert "does not bind this request" in reply.json()["error"]["what"]
     assert "OpenScheme" in reply.json()["error"]["fix"]
     assert gateway.balance(account.address) == before
+
+
+# -- agents that call agents ----------------------------------------------------------------------
+
+
+def test_an_agent_pays_another_from_a_worker_and_both_records_are_verified(gateway: Gateway) -> None:
+    """On Ray; the key that pays stays with the operator."""
+    connection, operator = gateway.world.connection, gateway.world.people.operator
+    desk = Peer(gateway.url, gateway.desk.operator.agent_id)
+
+    class Asked(TypedDict, total=False):  # here, so that a worker need not import this file
+        question: str
+        answer: str
+
+    @agent("front", price=PRICE, input="question", output="answer", uses={"desk": desk}, budget=10**17)
+    def front() -> Any:
+        """Asks the desk."""
+        graph = StateGraph(Asked)
+        graph.add_node("ask", lambda state: {"answer": ask("desk", {"finding": state["question"]})})
+        graph.add_edge(START, "ask")
+        graph.add_edge("ask", END)
+        return graph
+
+    registered = register_agent(
+        front,
+        connection,
+        operator,
+        base=gateway.world.base.asset_id,
+        adapters={},
+        datanet_ids=[gateway.world.datanets["findings"].asset_id],
+        stake=loop.STAKE,
+        engine_class="none",
+    )
+    purse = purse_account(connection.as_(operator), registered.agent_id).address
+    payer = connection.as_(gateway.world.people.client)
+    payer.send(connection.contracts.token.functions.transfer(purse, 10**17))
+    service = deploy_agent(front, registered, connection, operator, None, gateway.world.trained.base)
+    try:
+        client = Client(gateway.world.people.client, payer)
+        receipt = client.call(service.operator, registered.agent_id, QUESTION, PRICE)
+        service.batcher.anchor()
+    finally:
+        service.close()
+    assert ANSWER.lower() in receipt.output.lower()
+    assert gateway.balance(purse) == 0
+    [step] = fetch_action(receipt.cid, connection.store).steps
+    assert isinstance(step, SubActionStep)
+    check_anchored(gateway, step.receipt)
+    report = verify(receipt.cid, store=connection.store, ledger=connection.ledger, replayer=None)
+    assert report.summary == "verified", report.checks
 
 
 # -- hanging up -----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from x402.http.utils import decode_payment_required_header, encode_payment_signa
 from openledger.agents import Agent, Models, Outcome, agent
 from openledger.attribution import RULE_ID, RULE_V1
 from openledger.registry import Connection, cid_of
-from openledger.runtime import Batcher, Credit, LocalRunner, Operator, Outbox, Service, register_agent
+from openledger.runtime import Batcher, Credit, LocalRunner, Operator, Outbox, Purse, Service, register_agent
 from openledger.runtime.gateway import Key, Keys, Limits, create_app, register_open
 from openledger.settings import Settings
 
@@ -92,8 +92,8 @@ class House:
     keys: Keys
     owner: Any
     client: Any
-    serve: Callable[[Agent], Service]
-    """Puts another agent into service."""
+    serve: Callable[..., Service]
+    """Puts another agent into service; with ``connection`` and ``outbox`` other than the house's."""
     made: list[Key] = field(default_factory=list)
 
     def balance(self, account: Any) -> int:
@@ -177,7 +177,8 @@ def _service(declared: Agent, connection: Connection, owner: Any, base: int, out
         stake=1000 * OPEN,
         engine_class="none",
     )
-    runner: Any = LocalRunner(declared, Models())
+    purse = Purse(declared, registered.agent_id, connection, owner, outbox.url) if declared.uses else None
+    runner: Any = LocalRunner(declared, Models(), purse)
     attributor: Any = _Nobody()
     ledger = connection.as_(owner)
     operator = Operator(
@@ -203,11 +204,11 @@ def open_house(home: Path) -> Iterator[House]:
         assert connection.devnet is not None
         owner, client = connection.devnet.accounts[2:4]
         for account in (owner, client):
-            connection.as_(account).wrap(10_000 * OPEN)
+            connection.as_(account).wrap(100_000 * OPEN)
         base = connection.assets.register_model(owner, cid_of(b"a base model"))
         outbox, keys = Outbox(home / "outbox.db"), Keys.open(connection, owner)
 
-        def serve(declared: Agent) -> Service:
+        def serve(declared: Agent, connection: Connection = connection, outbox: Outbox = outbox) -> Service:
             return _service(declared, connection, owner, base, outbox)
 
         yield House(connection, serve(echo), serve(talk), keys, owner, client, serve)

@@ -56,3 +56,17 @@ def test_serve_takes_an_agent_as_the_chain_has_it(house: Any) -> None:
     aliased = replace(service.operator.agent, adapters={"model": "audit_findings"})
     with pytest.raises(UserError, match="it is open which adapter 'model'"):
         registered_as(wanted, aliased, house.connection)
+
+
+def test_an_agents_purse_is_filled_and_emptied(run: Run, read: Run) -> None:
+    read("agent", "register", "buyer", "It buys.", "--as", 2)
+    empty = read("agent", "purse", 1, "--as", 2)
+    assert empty["balance"] == "0"
+    run("agent", "purse", 1, "--fund", "2", "--as", 2)
+    assert read("agent", "purse", 1, "--as", 2) == {**empty, "balance": str(2 * 10**18)}
+    assert read("agent", "purse", 1, "--as", 3)["account"] != empty["account"]  # of another key
+    run("agent", "purse", 1, "--withdraw", "--as", 2)
+    assert read("agent", "purse", 1, "--as", 2)["balance"] == "0"
+    run("agent", "purse", 1, "--withdraw", "--as", 2, fails=UserError)
+    run("agent", "purse", 1, "--withdraw", "--fund", "1", "--as", 2, fails=UserError)
+    run("agent", "purse", 99, "--fund", "1", "--as", 2, fails=UserError)

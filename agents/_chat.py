@@ -95,11 +95,12 @@ class HFCodec:
     Uses the tokenizer's own chat template; a model without one gets the messages' text, one a line.
     """
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, tokenizer: Any = None) -> None:
+        """``tokenizer`` is that of ``base``, where it is loaded already."""
         from transformers import AutoTokenizer
 
         self._base = base
-        self._tokenizer = AutoTokenizer.from_pretrained(base)
+        self._tokenizer = tokenizer or AutoTokenizer.from_pretrained(base)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HFCodec, (self._base,)

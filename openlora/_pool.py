@@ -15,6 +15,7 @@ from ..errors import EngineError, UserError
 from . import _vllm
 from ._dispatch import Dispatch, find, get, run
 from ._engine import EngineStats
+from ._refusals import check_request
 from ._replica import NAMESPACE, Info, PoolConfig, Replica, actor_name
 from ._router import State
 from ._stream import Chunk
@@ -101,6 +102,11 @@ class EnginePool:
         return self._name
 
     @property
+    def base(self) -> str:
+        """Directory or Hugging Face name of the base model."""
+        return self._config.base
+
+    @property
     def base_asset(self) -> AssetRef | None:
         return self._config.base_asset
 
@@ -135,6 +141,10 @@ class EnginePool:
     def stats(self) -> list[EngineStats]:
         """One entry for each replica that serves, in their order."""
         return cast(list[EngineStats], _result(run(self._dispatch.stats())))
+
+    def check(self, request: GenerationRequest) -> None:
+        """Refuse here what every engine of it would refuse. Raises ``UserError``."""
+        check_request(request, self._info)
 
     # What it does; each as in Engine
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from ..errors import UserError
 from ._types import GenerationRequest
-from ._vllm import Facts
 
 __all__ = ["check_length", "check_request", "check_tokens"]
+
+
+class Facts(Protocol):
+    """What decides: of an engine that was started."""
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def max_model_len(self) -> int: ...
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]: ...
 
 
 def check_request(request: GenerationRequest, facts: Facts) -> GenerationRequest:

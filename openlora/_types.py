@@ -37,6 +37,10 @@ AdapterRef = AssetRef
 """An adapter is named like every asset: on-chain id and the CID of one version."""
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How each token is chosen. ``temperature`` 0 takes the most likely token.
@@ -73,13 +77,13 @@ class Sampling:
                 why="it is the share of probability kept, above 0 and at most 1",
                 fix="use 1 to keep every token",
             )
-        if self.top_k < 0:
+        if not _is_count(self.top_k) or self.top_k < 0:
             raise UserError(
-                f"top_k {self.top_k} was refused", why="it counts tokens", fix="use 0 to keep every token"
+                f"top_k {self.top_k!r} was refused", why="it counts tokens", fix="use 0 to keep every token"
             )
-        if self.max_tokens < 1:
+        if not _is_count(self.max_tokens) or self.max_tokens < 1:
             raise UserError(
-                f"max_tokens {self.max_tokens} was refused",
+                f"max_tokens {self.max_tokens!r} was refused",
                 why="a generation has at least one token",
                 fix="ask for 1 token or more",
             )

@@ -13,6 +13,7 @@ from ...agents import Agent
 from ...errors import UserError
 from ...registry import Connection
 from .._deploy import Service
+from ._model_agent import model_agent
 
 __all__ = ["Agents", "Served"]
 
@@ -71,6 +72,11 @@ class Served:
     def is_model(self) -> bool:
         """Whether it is a :func:`model_agent`: its answer is the text of its only model call."""
         return {"messages", "prompt", "text"} <= self.keys
+
+    @property
+    def is_model_agent(self) -> bool:
+        """Whether its graph is :func:`model_agent`'s own: one call, and nothing else."""
+        return self.agent.build.__module__ == model_agent.__module__
 
     @property
     def adapter(self) -> int | None:

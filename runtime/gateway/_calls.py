@@ -28,6 +28,7 @@ from ._agents import Agents, Served
 from ._keys import Key, Keys
 from ._limits import Limiter
 from ._log import note
+from ._rehearsal import Rehearsal
 from ._token_stream import TokenStreams
 from ._x402 import Till
 
@@ -106,6 +107,7 @@ class Calls:
         self.till = Till(connection)
         self._connection, self._agents, self._keys = connection, agents, keys
         self._limiter, self._streams = limiter, streams
+        self._rehearsal = None if streams is None else Rehearsal(streams.pool)
         self._lock = threading.Lock()
         self._late: list[tuple[Served, PaidRequest]] = []
         self._threads = ThreadPoolExecutor(limiter.limits.running, thread_name_prefix="action")
@@ -178,6 +180,8 @@ class Calls:
     ) -> None:
         operator = call.served.service.operator
         try:
+            if self._rehearsal is not None and request["parent"] is None:
+                self._rehearsal.check(call.served, request["input"])
             paid = make()
             call.paid.set_result(paid)
             ticket = self._accept(call, paid, request, payer)

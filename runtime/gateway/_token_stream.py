@@ -80,7 +80,7 @@ class TokenStreams:
         """Starts an actor on the Ray that the pool runs on."""
         import ray
 
-        self._pool = pool
+        self.pool = pool
         self._channels: Any = ray.remote(_Channels).options(num_cpus=0, max_restarts=-1).remote()
         self.generator: Generator = _Forwarding(pool, self._channels)
 
@@ -116,7 +116,7 @@ class TokenStreams:
                 if chunk is None or chunk[0] > len(tokens):
                     return  # some were lost with their worker: the receipt has them
                 tokens[chunk[0] :] = chunk[1]  # a worker that took over begins again, with the same
-                text = str(self._pool.tokenizer.decode(tokens, skip_special_tokens=True))
+                text = str(self.pool.tokenizer.decode(tokens, skip_special_tokens=True))
                 text = text.rstrip("\ufffd")  # a character may be half there
                 text = text.strip() if stripped else text
                 if len(text) > len(said) and text.startswith(said):

@@ -18,7 +18,9 @@ from langgraph.graph import END, START, StateGraph
 
 from openledger import telemetry
 from openledger.agents import Models, agent, execute
-from openledger.errors import ContentError
+from openledger.agents._spans import model_call
+from openledger.errors import ContentError, UserError
+from openledger.openlora import GenerationRequest, Sampling
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "baggage": "who=zq7"}
@@ -111,6 +113,19 @@ def test_a_tool_that_is_cut_off_has_a_span() -> None:
         assert run(wait, timeout=0.2).output["code"] == "timeout"
         cut = collector.within(TRACE, "execute_tool wait")["execute_tool wait"]
     assert cut.failed
+
+
+def test_a_number_that_is_none_is_in_no_span() -> None:
+    sampling: Any = Sampling(max_tokens="zq7", top_k=10**30)  # type: ignore[arg-type]  # as a graph may pass it on
+    request = GenerationRequest((1, 2), None, sampling, bytes(32))
+    with collecting() as collector:
+        with telemetry.continued(PARENT), pytest.raises(UserError), model_call(None, request, 0, "node"):
+            sampling.check()
+        span = collector.within(TRACE, "chat base")["chat base"]
+    assert (span.failed, span.kind) == (True, CLIENT)
+    assert "gen_ai.request.max_tokens" not in span.attributes
+    assert "gen_ai.request.top_k" not in span.attributes
+    assert "zq7" not in span.raw
 
 
 def test_an_error_is_told_by_its_kind_and_never_by_its_text() -> None:

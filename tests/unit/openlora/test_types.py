@@ -51,6 +51,9 @@ def test_the_root_is_that_of_the_registry() -> None:
         (Sampling(top_p=math.nan), "top_p"),
         (Sampling(top_k=-1), "top_k"),
         (Sampling(max_tokens=0), "max_tokens"),
+        (Sampling(max_tokens=1.5), "max_tokens"),
+        (Sampling(max_tokens="all"), "max_tokens"),
+        (Sampling(top_k=True), "top_k"),
     ],
 )
 def test_sampling_outside_its_range_is_refused(sampling: Sampling, named: str) -> None:

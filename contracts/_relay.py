@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -138,7 +139,9 @@ class Relay:
             chain_id, delegate = int(told["chainId"]), str(told["delegate"])
             terms = _Terms(str(told["sponsor"]), int(told["windowSeconds"]))
         except (KeyError, TypeError, ValueError):
-            raise self._unreachable("it gave an answer that is none") from None
+            raise self._unreachable("it names no terms") from None
+        if re.fullmatch("0x[0-9a-fA-F]{40}", terms.sponsor) is None or terms.window < 1:
+            raise self._unreachable("its terms are malformed")
         if (chain_id, delegate.lower()) != (self._chain.chain_id, self._delegate.lower()):
             raise UserError(
                 f"the relayer {self.url} serves other contracts",
@@ -163,7 +166,10 @@ class Relay:
                 code="chain.pending",
                 tx=error.tx,
             ) from None
-        return str(told.get("tx", ""))
+        tx = str(told.get("tx"))
+        if re.fullmatch("0x[0-9a-f]{64}", tx) is None:
+            raise self._unreachable("it named no transaction")
+        return tx
 
     def _checked(self, batch: Batch, tx: str, what: str) -> Receipt:
         """The receipt from our own node: the relayer's word counts for nothing."""
@@ -176,14 +182,15 @@ class Relay:
                 break
             except TransactionNotFound:
                 why = "this node has no such transaction"
-            except (Web3Exception, ValueError) as error:
+            except (ChainError, Web3Exception, ValueError) as error:
                 why = str(error)
             if time.monotonic() > deadline:
                 raise ChainError(
                     f"It is not known whether {what} was carried out",
-                    why=f"the relayer told of transaction {tx[:80]!r}: {why}",
+                    why=f"the relayer told of transaction {tx}, but {why}",
                     fix="look it up before repeating anything",
                     code="chain.pending",
+                    tx=tx,
                 )
             time.sleep(0.05)
         receipt = Receipt(tx, int(raw["blockNumber"]), int(raw["gasUsed"]), raw)
@@ -199,7 +206,7 @@ class Relay:
 
         for attempt in range(_ATTEMPTS):
             if attempt:
-                time.sleep(0.5 * 2**attempt)
+                time.sleep(0.25 * 2**attempt)
             try:
                 answer = requests.request(
                     method, self.url + path, json=body, timeout=self._timeout, allow_redirects=False
@@ -215,7 +222,7 @@ class Relay:
                 raise _told({**told, **error}, answer.headers.get("Retry-After"))
             why = f"HTTP status {answer.status_code}"
             if isinstance(error, dict):
-                why = str(error.get("message") or why)
+                why = _shown(error.get("message") or why)
         raise self._unreachable(why)
 
     def _unreachable(self, why: str) -> ChainError:
@@ -229,12 +236,17 @@ class Relay:
 
 def _told(error: dict[str, Any], retry: str | None) -> OpenLedgerError:
     """The relayer's error as one of ours."""
-    what = str(error.get("what", "the relayer refused"))
-    rest = {key: str(error.get(key) or "") for key in ("why", "fix")}
-    code = str(error.get("code") or "user")
+    what = _shown(error.get("what") or "the relayer refused")
+    rest = {key: _shown(error.get(key) or "") for key in ("why", "fix")}
+    code = _shown(error.get("code") or "user")
     if retry is not None and retry.isdigit():
         return OverloadedError(what, retry_after=float(retry), code=code, **rest)
     if error.get("revert") or error.get("tx"):
-        found = {key: str(error[key]) if error.get(key) else None for key in ("revert", "tx")}
+        found = {key: _shown(error[key]) if error.get(key) else None for key in ("revert", "tx")}
         return ChainError(what, code=code, **found, **rest)  # type: ignore[arg-type]
     return UserError(what, code=code, **rest)
+
+
+def _shown(text: Any) -> str:
+    """A stranger's text, on a terminal."""
+    return "".join(one for one in str(text)[:1000] if one.isprintable())

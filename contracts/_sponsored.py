@@ -53,7 +53,8 @@ _TYPES = {
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # built at first use: most programs never relay
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class BatchCall(_Frozen):

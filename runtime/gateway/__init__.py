@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from ._guard import Guard
     from ._keys import Key, Keys
     from ._limits import Limiter, Limits
+    from ._listen import listen
     from ._model_agent import model_agent
     from ._open_scheme import OpenScheme, register_open
-    from ._serve import listen
     from ._token_stream import TokenStreams
 
 __all__ = [
@@ -42,7 +42,7 @@ _LAZY = {
     "OpenScheme": "_open_scheme",
     "TokenStreams": "_token_stream",
     "create_app": "_app",
-    "listen": "_serve",
+    "listen": "_listen",
     "model_agent": "_model_agent",
     "refuse_malformed": "_errors",
     "register_open": "_open_scheme",

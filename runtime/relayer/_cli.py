@@ -41,6 +41,8 @@ def serve(
     account: As = None,
 ) -> None:
     """Pay the gas of what accounts sign, for calls of the protocol's contracts, until interrupted."""
+    from filelock import FileLock, Timeout
+
     from ..gateway import listen
     from ._app import create_app
     from ._book import Book
@@ -69,8 +71,16 @@ def serve(
         )
     with Connection.open(settings) as connection:
         signer = connection.signer_for(account)
-        url = settings.database_url or settings.home_dir / "relayer.db"
-        book = Book(url)
+        lock = FileLock(settings.home_dir / f"relayer-{signer.address}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"a relayer pays from {signer.address} already",
+                why=f"it holds {lock.lock_file}",
+                fix="stop it, or use another key",
+            ) from None
+        book = Book(settings.database_url or settings.home_dir / "relayer.db")
         try:
             relayer = Relayer(connection.contracts, signer, book, terms)
             held = show_open(connection.chain.balance(relayer.address))
@@ -81,3 +91,4 @@ def serve(
             listen(create_app(relayer), host=host, port=port, tls=tls)
         finally:
             book.close()
+            lock.release()

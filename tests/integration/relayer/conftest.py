@@ -51,11 +51,11 @@ class World:
             rich.send(rich.contracts.token.functions.transfer(made.address, amount))
         return self.connection.as_(made)
 
-    def through_relayer(self) -> Connection:
+    def through(self, url: str) -> Connection:
         """Another connection to the same chain, with the setting that a user makes."""
         devnet = self.connection.devnet
         assert devnet is not None
-        return Connection.open(Settings(home=devnet.home.parent, relayer=self.url))
+        return Connection.open(Settings(home=devnet.home.parent, relayer=url))
 
     def relayer_with(self, book: Book, **terms: Any) -> Relayer:
         return Relayer(self.connection.contracts, self.sponsor, book, Terms(**terms))

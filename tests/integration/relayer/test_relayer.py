@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from listening import listening
 
-from openledger.contracts import delegated_to, reviewed
+from openledger.contracts import Relay, delegated_to, reviewed
 from openledger.errors import ChainError, OverloadedError, UserError
 from openledger.registry import cid_of, digest_of
-from openledger.runtime.relayer import Book
+from openledger.runtime.relayer import Book, create_app
 from openledger.staking import delegate, delegation, stake
 
 OPEN = 10**18
@@ -28,7 +31,7 @@ def test_a_user_without_coin_delegates_buys_registers_and_claims(
     )
     user = world.newcomer()
     address, signer = user.address, user.signer
-    with world.through_relayer() as connection:
+    with world.through(world.url) as connection:
         mine = connection.as_(signer)
         before = connection.chain.block_number()
         with reviewed(connection.contracts, "Puts 30 OPEN behind the agent.") as review:
@@ -103,6 +106,10 @@ def test_what_is_not_in_the_terms_is_refused_and_costs_nothing(world: Any) -> No
         ("relay.target", world.batch(user, token.transfer(other.address, 1))),
         ("relay.target", world.batch(user, token.approve(other.address, 1))),
         ("relay.target", world.batch(user, good, token.transferFrom(user.address, other.address, 1))),
+        (
+            "relay.target",
+            world.batch(user, token.permit(user.address, other.address, 1, now, 27, bytes(32), bytes(32))),
+        ),
         ("relay.target", world.batch(user, contracts.collector.functions.collect([]))),
         ("relay.target", world.batch(user, *[good] * 17)),
         ("relay.target", world.batch(user)),
@@ -162,6 +169,73 @@ def test_a_used_up_cap_says_when_it_resets(world: Any, books: Callable[..., Book
     quick.submit(world.batch(user, call))
     with pytest.raises(OverloadedError, match="Too many requests"):
         quick.submit(world.batch(user, call))
+
+
+def test_an_authorization_that_became_stale_is_noticed_and_paid_for_once(
+    world: Any, books: Callable[..., Book]
+) -> None:
+    user, book = world.newcomer(0), books()
+    chain, rpc = world.connection.chain, world.connection.chain.w3.provider.make_request
+    chain.transfer(user.address, world.connection.signer_for(1), OPEN)
+    batch = world.batch(user, user.contracts.token.functions.delegate(user.address))
+    relayer, failed = world.relayer_with(book), []
+
+    def submit() -> None:
+        with pytest.raises(ChainError) as caught:
+            relayer.submit(batch)
+        failed.append(caught.value)
+
+    rpc("evm_setAutomine", [False])
+    try:
+        sent = _sent(world)
+        thread = threading.Thread(target=submit)
+        thread.start()
+        while int(chain.w3.eth.get_transaction_count(world.sponsor.address, "pending")) == sent:
+            time.sleep(0.05)
+        price = 10**11  # the account's own transaction comes before it in the block
+        own = {"to": user.address, "value": 0, "gas": 21_000, "nonce": 0, "chainId": chain.chain_id}
+        own |= {"maxFeePerGas": price, "maxPriorityFeePerGas": price}
+        chain.w3.eth.send_raw_transaction(user.signer.sign_transaction(own).raw_transaction)
+        rpc("evm_mine", [])
+        thread.join(60)
+    finally:
+        rpc("evm_setAutomine", [True])
+    assert failed[0].code == "relay.stale"
+    receipt = chain.w3.eth.get_transaction_receipt(failed[0].tx)
+    assert receipt["status"] == 1, "the chain calls it a success"
+    assert delegated_to(chain, user.address) is None
+    spent = receipt["gasUsed"] * receipt["effectiveGasPrice"]
+    assert book.spent(user.address) == spent
+    with pytest.raises(UserError, match="has nonce 0, and the account's next is 1"):
+        relayer.submit(batch)
+    relayer.submit(world.batch(user, user.contracts.token.functions.delegate(user.address)))
+    assert book.spent(user.address) > spent
+
+
+def test_over_http_errors_keep_what_they_say(world: Any, books: Callable[..., Book]) -> None:
+    user = world.newcomer(0)
+    call = user.contracts.token.functions.delegate(user.address)
+    foreign = user.contracts.token.functions.approve(world.sponsor.address, 1)
+    poor = world.relayer_with(books(), account_cap=1)
+    with listening(create_app(poor)) as url, world.through(url) as connection:
+        mine = connection.as_(user.signer)
+        with pytest.raises(OverloadedError, match="resets at 20") as used_up:
+            mine.send(call)
+        assert used_up.value.code == "relay.cap"
+        assert 0 < used_up.value.retry_after <= 86_400
+        with pytest.raises(UserError, match="would let") as refused:
+            mine.send(foreign)
+        assert refused.value.code == "relay.target"
+        with pytest.raises(ChainError) as reverts:
+            mine.send(mine.contracts.vault.functions.leaveJury())
+        assert reverts.value.revert is not None
+    with pytest.raises(ChainError) as away, world.through(url) as connection:
+        connection.as_(user.signer).send(call)
+    assert away.value.code == "relay.unreachable"
+    other = "0xef0100" + user.contracts.address("Parameters")[2:]
+    user.chain.w3.provider.make_request("anvil_setCode", [user.address, other])
+    with pytest.raises(UserError, match="runs other code"):
+        Relay(world.url, user.contracts).send([(call, 0)], user.signer)
 
 
 def _sent(world: Any) -> int:

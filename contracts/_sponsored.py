@@ -26,6 +26,7 @@ __all__ = [
     "executed",
     "sign_batch",
     "sign_code",
+    "sign_code_with",
     "sponsored_account",
 ]
 
@@ -165,13 +166,17 @@ def sign_code(chain: Chain, signer: Signer, delegate: str) -> CodeAuthorization:
     A transaction that the account itself sends meanwhile makes it stale: it is then ignored without an error.
     """
     nonce = int(chain.w3.eth.get_transaction_count(signer.address))
-    digest = _code_digest(chain.chain_id, delegate, nonce)
-    raw = bytes(signer.unsafe_sign_hash(digest).signature)
+    return sign_code_with(chain.chain_id, signer, delegate, nonce)
+
+
+def sign_code_with(chain_id: int, signer: Signer, delegate: str, nonce: int) -> CodeAuthorization:
+    """The same for an account whose next transaction has that nonce."""
+    raw = bytes(signer.unsafe_sign_hash(_code_digest(chain_id, delegate, nonce)).signature)
     return CodeAuthorization(
-        chain_id=chain.chain_id,
+        chain_id=chain_id,
         address=delegate,
         nonce=nonce,
-        y_parity=raw[64] - 27 if raw[64] >= 27 else raw[64],
+        y_parity=raw[64] - 27,
         r=int.from_bytes(raw[:32], "big"),
         s=int.from_bytes(raw[32:64], "big"),
     )

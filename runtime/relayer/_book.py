@@ -33,6 +33,7 @@ _batches = sa.Table(
     sa.Column("tx", sa.String(66), nullable=True),
     sa.Column("raw", sa.Text, nullable=True),  # the signed transaction, before it was broadcast
     sa.Column("why", sa.Text, nullable=True),
+    sa.Index("relayer_batches_account", "account", "day"),
 )
 
 

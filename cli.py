@@ -65,6 +65,7 @@ def _compose() -> None:
     for folder in ("contracts", "registry", "openlora", "runtime", "staking"):
         import_module(f".{folder}._cli", __package__).add_to(app)
     import_module(".runtime.gateway._cli", __package__).add_to(app, start_ray=_start_ray)
+    import_module(".runtime.relayer._cli", __package__).add_to(app)
     agent = import_module(".registry._cli", __package__).agent
     import_module(".runtime._purse_cli", __package__).add_to(agent)
     import_module(".ray_cluster._cli", __package__).add_to(app, agent)

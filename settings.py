@@ -34,6 +34,9 @@ class Settings(BaseSettings):
         default=None, description="address of the contracts' Directory; default the record under home"
     )
     rpc_timeout: float = Field(default=30.0, gt=0, description="seconds per RPC call")
+    relayer: str | None = Field(
+        default=None, description="address of a relayer that pays the gas; default the key's own account does"
+    )
     ipfs_api: str | None = Field(default=None, description="IPFS RPC multiaddr; default a local block store")
     ipfs_timeout: float = Field(default=60.0, gt=0, description="seconds per content call")
     ray_address: str | None = Field(default=None, description="Ray cluster; default a local Ray")

@@ -12,11 +12,25 @@ from ._directory import Update, adopt, load_contracts, updates
 from ._genesis import SHARES, TOTAL_OPEN, Allocation, devnet_allocations, genesis, share_allocations
 from ._keystore import configured_signer, create_keystore, open_keystore, remember_password
 from ._kms import KmsSigner
+from ._relay import Relay
 from ._reverts import decode_revert
 from ._review import Review, reviewed
 from ._sending import Receipt
 from ._signing import Authorization, Signer, load_signer, sign_authorization, sign_permit, token_domain
 from ._simulate import refusal, simulated_block
+from ._sponsored import (
+    Batch,
+    BatchCall,
+    CodeAuthorization,
+    batch_nonce,
+    chain_time,
+    delegated_to,
+    executed,
+    sign_batch,
+    sign_code,
+    sponsored_account,
+)
+from ._sponsoring import Sponsoring
 
 __all__ = [
     "CONTRACTS",
@@ -27,22 +41,31 @@ __all__ = [
     "Allocation",
     "Artifact",
     "Authorization",
+    "Batch",
+    "BatchCall",
     "Chain",
+    "CodeAuthorization",
     "Contracts",
     "Deployment",
     "Devnet",
     "KmsSigner",
     "Receipt",
+    "Relay",
     "Review",
     "Signer",
+    "Sponsoring",
     "adopt",
     "artifact",
     "artifact_names",
+    "batch_nonce",
+    "chain_time",
     "configured_signer",
     "create_keystore",
     "decode_revert",
+    "delegated_to",
     "deploy",
     "devnet_allocations",
+    "executed",
     "genesis",
     "load_contracts",
     "load_signer",
@@ -55,8 +78,11 @@ __all__ = [
     "share_allocations",
     "show_open",
     "sign_authorization",
+    "sign_batch",
+    "sign_code",
     "sign_permit",
     "simulated_block",
+    "sponsored_account",
     "token_domain",
     "updates",
 ]

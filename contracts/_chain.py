@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from web3 import Web3
     from web3.contract import Contract
 
+    from ._relay import Relay
+
 __all__ = ["Chain", "Receipt"]
 
 # An estimate is exact for the state it saw. One block later a vote checkpoint may need three new slots
@@ -35,6 +37,8 @@ class Chain:
         self._sender = Sender(w3, rpc_url, chain_id, timeout)
         self.review: Review | None = None
         """Told of every contract call before it is signed, see :func:`reviewed`."""
+        self.relay: Relay | None = None
+        """Pays the gas of every contract call, see :class:`Relay`."""
 
     def __repr__(self) -> str:
         return f"Chain({self.rpc_url!r}, chain_id={self.chain_id})"
@@ -88,7 +92,11 @@ class Chain:
         broadcast again, and while it is not mined its fee is raised, so it can never happen twice. A ``ChainError`` with code
         ``chain.pending`` means that the transaction ``tx`` may still be mined: look it up before sending
         anything again. ``chain.replaced`` means that another program used the nonce.
+
+        Where there is a ``relay`` it pays the gas, and the signer needs no coin.
         """
+        if self.relay is not None:
+            return self._relayed(self.relay, [(fn, value)], signer)
         if self.review is None:
             return self._send(fn, signer, value, gas)
         tried = self.review.before(fn, signer, value)
@@ -96,6 +104,25 @@ class Chain:
             return tried
         receipt = self._send(fn, signer, value, gas)
         self.review.sent(receipt)
+        return receipt
+
+    def send_together(self, fns: Sequence[Any], signer: Signer) -> Receipt:
+        """Send several calls as one: all are made or none. Raises ``UserError`` without a ``relay``."""
+        if self.relay is None:
+            raise UserError(
+                "several calls cannot be sent as one", why="there is no relayer", fix="set OPENLEDGER_RELAYER"
+            )
+        return self._relayed(self.relay, [(fn, 0) for fn in fns], signer)
+
+    def _relayed(self, relay: Relay, calls: Sequence[tuple[Any, int]], signer: Signer) -> Receipt:
+        if self.review is None:
+            return relay.send(calls, signer)
+        for number, (fn, value) in enumerate(calls):
+            tried = self.review.before(fn, signer, value, together=number > 0)
+        if self.review.dry_run:
+            return tried
+        receipt = relay.send(calls, signer, self.review.explain)
+        self.review.sent(receipt, len(calls))
         return receipt
 
     def _send(self, fn: Any, signer: Signer, value: int, gas: int | None) -> Receipt:

@@ -45,6 +45,7 @@ CONTRACTS = (
     "OpenGovernor",
     "Treasury",
     "PaymentCollector",
+    "SponsoredAccount",
     "Directory",
 )
 """Every deployed contract, in the order of deployment. The directory lists all others, so it comes last."""
@@ -181,6 +182,11 @@ class Contracts:
     def collector(self) -> Contract:
         """PaymentCollector: many signed payments in one transaction."""
         return self._at("PaymentCollector")
+
+    @cached_property
+    def sponsored(self) -> Contract:
+        """SponsoredAccount: what accounts delegate to (EIP-7702), so that others pay their gas."""
+        return self._at("SponsoredAccount")
 
     @cached_property
     def log(self) -> Contract:

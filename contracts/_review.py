@@ -34,11 +34,12 @@ class Review:
         self._trial: list[Trial] = []
         self._token = contracts.token
         self._names = {address.lower(): name for name, address in contracts.deployment.addresses.items()}
-        self._explain(says)
+        self.explain(says)
 
-    def before(self, call: Any, signer: Signer, value: int) -> Receipt:
+    def before(self, call: Any, signer: Signer, value: int, *, together: bool = False) -> Receipt:
         """Called with each transaction before it is signed; in a dry run, instead of signing it. Returns what a
-        trial of it gave. Raises ``ChainError`` when it would be refused."""
+        trial of it gave, after the call before it where it is sent ``together`` with that. Raises ``ChainError`` when it would
+        be refused."""
         address = str(call.address)
         inputs = call.abi["inputs"]
         arguments = {
@@ -55,24 +56,25 @@ class Review:
         }
         self.calls.append(made)
         shown = ", ".join(f"{name}={_cut(x)}" for name, x in arguments.items())
-        self._explain(f"  signs     {made['contract']}.{made['function']}({shown})")
-        self._explain(f"  as        {made['from']}, to {address}")
+        self.explain(f"  signs     {made['contract']}.{made['function']}({shown})")
+        self.explain(f"  as        {made['from']}, to {address}")
         if value:
-            self._explain(f"  pays      {show_open(value)} of its native coin")
+            self.explain(f"  pays      {show_open(value)} of its native coin")
         # in a dry run nothing was sent, so that a call builds on the trials of those before it
-        tried = self._trial if self.dry_run else []
+        tried = self._trial if self.dry_run or together else []
         self._trial = [*tried, Trial(call, str(signer.address), value)]
         receipt = simulate(self._chain, self._trial)
         made["gas"] = receipt.gas_used
         made["moves"] = self._moves(receipt)
         for move in made["moves"]:
-            self._explain(f"  moves     {show_open(int(move['wei']))} from {move['from']} to {move['to']}")
+            self.explain(f"  moves     {show_open(int(move['wei']))} from {move['from']} to {move['to']}")
         return receipt
 
-    def sent(self, receipt: Receipt) -> None:
-        """Called with each mined transaction."""
-        self.calls[-1]["transaction"] = receipt.tx
-        self._explain(f"  mined     {receipt.tx} ({receipt.gas_used:,} gas)")
+    def sent(self, receipt: Receipt, calls: int = 1) -> None:
+        """Called with each mined transaction, which made the last ``calls``."""
+        for made in self.calls[-calls:]:
+            made["transaction"] = receipt.tx
+        self.explain(f"  mined     {receipt.tx} ({receipt.gas_used:,} gas)")
 
     def done(self, text: str, **fields: Any) -> None:
         """The command's result: ``text`` for people, ``fields`` beside the transactions for ``--json``."""
@@ -102,7 +104,8 @@ class Review:
             return "the native coin"  # wrapped, or unwrapped and burned
         return self._names.get(address.lower(), address)
 
-    def _explain(self, line: str) -> None:
+    def explain(self, line: str) -> None:
+        """Say a line of it."""
         print(line, file=sys.stderr if self.as_json else sys.stdout)
 
 

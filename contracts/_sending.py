@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,11 @@ class Receipt:
         created: str | None = self.raw["contractAddress"]
         return created
 
+    @property
+    def cost(self) -> int:
+        """What its sender paid for the gas, in wei; 0 in a dry run."""
+        return self.gas_used * int(self.raw.get("effectiveGasPrice") or 0)
+
     def events(self, event: Any) -> list[dict[str, Any]]:
         """The arguments of each ``event`` (``contract.events.Anchored``) of that contract in this transaction."""
         from web3.logs import DISCARD
@@ -71,8 +77,20 @@ def fees(w3: Web3) -> dict[str, int]:
 class Sender:
     """Sends from any address on one chain. ``timeout`` is in seconds, for each receipt."""
 
-    def __init__(self, w3: Web3, rpc_url: str, chain_id: int, timeout: float) -> None:
+    def __init__(
+        self,
+        w3: Web3,
+        rpc_url: str,
+        chain_id: int,
+        timeout: float,
+        *,
+        on_signed: Callable[[str, bytes], None] | None = None,
+        most: int | None = None,
+    ) -> None:
+        """``on_signed`` is given hash and bytes of a transaction before it is broadcast, but not of the same call for a
+        higher fee; ``most`` is how far that fee is raised, in wei for a unit of gas."""
         self._w3, self._rpc_url, self._chain_id, self._timeout = w3, rpc_url, chain_id, timeout
+        self._on_signed, self._most = on_signed, most
 
     def send(self, transaction: Any, signer: Signer, what: str) -> Receipt:
         transaction = {key: value for key, value in transaction.items() if key != "from"}
@@ -83,7 +101,9 @@ class Sender:
                 numbered = {**transaction, "nonce": nonce, "chainId": self._chain_id}
                 signed = signer.sign_transaction(numbered)
                 tx_hash = "0x" + bytes(signed.hash).hex()
-                accepted = self._broadcast(bytes(signed.raw_transaction), tx_hash, what)
+                if self._on_signed is not None:
+                    self._on_signed(tx_hash, bytes(signed.raw_transaction))
+                accepted = self.broadcast(bytes(signed.raw_transaction), tx_hash, what)
                 if accepted:
                     nonces.sent(nonce)
             if accepted:
@@ -98,7 +118,7 @@ class Sender:
             fix="use one program per key",
         )
 
-    def _broadcast(self, raw: bytes, tx_hash: str, what: str) -> bool:
+    def broadcast(self, raw: bytes, tx_hash: str, what: str) -> bool:
         """Whether the node has the transaction; False when its nonce was taken by another one."""
         from web3.exceptions import Web3RPCError
 
@@ -168,7 +188,7 @@ class Sender:
                     code="chain.pending",
                 )
             if time.monotonic() > rebroadcast:
-                self._broadcast(raw, hashes[-1], what)
+                self.broadcast(raw, hashes[-1], what)
                 rebroadcast = time.monotonic() + 10
             if used_up is math.inf and raises < _RAISES and time.monotonic() > started + (raises + 1) * step:
                 raises += 1
@@ -202,9 +222,11 @@ class Sender:
             asked = fees(self._w3)
             for name in asked:
                 transaction[name] = max(transaction[name] * _RAISE[0] // _RAISE[1] + 1, asked[name])
+            if self._most is not None and transaction["maxFeePerGas"] > self._most:
+                return raw
             signed = signer.sign_transaction(transaction)
             tx_hash = "0x" + bytes(signed.hash).hex()
-            if self._broadcast(bytes(signed.raw_transaction), tx_hash, what):
+            if self.broadcast(bytes(signed.raw_transaction), tx_hash, what):
                 hashes.append(tx_hash)
                 return bytes(signed.raw_transaction)
         except ChainError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..contracts import Chain, Contracts, Devnet, Signer, configured_signer, deploy, load_contracts
+from ..contracts import Chain, Contracts, Devnet, Relay, Signer, configured_signer, deploy, load_contracts
 from ..errors import ContentError, UserError
 from ..settings import Settings, get_settings
 from ._agents import Agents
@@ -51,6 +51,8 @@ class Connection:
         self.curation = Curation(contracts)
         self.governance = Governance(contracts)
         self.ledger = Ledger(contracts, signer)
+        if settings.relayer is not None:
+            self.chain.relay = Relay(settings.relayer, contracts)
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> Connection:

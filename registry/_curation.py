@@ -117,9 +117,9 @@ class Curation:
         ``digest`` is that of the content's block, ``cluster`` 32 bytes that near-duplicates share.
         """
         bond = Ledger(self._contracts).parameter("curationBond")
-        Ledger(self._contracts, signer).approve(str(self._curation.address), bond)
-        call = self._curation.functions.contribute(asset_id, _bytes32(digest), _cluster(cluster))
-        receipt = self.chain.send(call, signer)
+        receipt = Ledger(self._contracts, signer).send_taking(
+            bond, self._curation.functions.contribute, asset_id, _bytes32(digest), _cluster(cluster)
+        )
         return int(receipt.event(self._curation.events.Contributed)["contributionId"])
 
     def appeal_cost(self, contribution_id: int) -> tuple[int, int]:
@@ -130,8 +130,8 @@ class Curation:
         """Bring a rejection of one's contribution before the arbiter; ``max_fee`` defaults to the fee of now."""
         bond, fee = self.appeal_cost(contribution_id)
         limit = fee if max_fee is None else max_fee
-        Ledger(self._contracts, signer).approve(str(self._curation.address), bond + fee)
-        self.chain.send(self._curation.functions.appeal(contribution_id, limit), signer)
+        ledger = Ledger(self._contracts, signer)
+        ledger.send_taking(bond + fee, self._curation.functions.appeal, contribution_id, limit)
 
     def settle(self, signer: Signer, contribution_id: int) -> ContributionState:
         """End what is due: the bond comes back after silence, and is burned after a rejection nobody appealed. Anyone may."""

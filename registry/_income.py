@@ -42,8 +42,8 @@ class Income:
 
     def pay(self, signer: Signer, asset_id: int, amount: int) -> None:
         """Add ``amount`` wei of ``signer``'s OPEN to an asset's income."""
-        Ledger(self._contracts, signer).approve(str(self._market.address), amount)
-        self.chain.send(self._market.functions.payAsset(asset_id, amount), signer)
+        ledger = Ledger(self._contracts, signer)
+        ledger.send_taking(amount, self._market.functions.payAsset, asset_id, amount)
 
     def due(self, asset_id: int) -> int:
         """Wei credited to the asset and not yet distributed."""

@@ -101,6 +101,17 @@ class Ledger:
         """Send a contract call as the signer and wait for its receipt."""
         return self.chain.send(call, self.signer, value)
 
+    def send_taking(self, amount: int, function: Any, *arguments: Any) -> Receipt:
+        """Send ``function(*arguments)`` of a contract that takes up to ``amount`` wei of the signer's OPEN by it. That is approved
+        first: by the same signature where a relayer pays the gas, else by a transaction of its own. Raises as :meth:`approve`."""
+        needed = self._approval(function.address, amount)
+        call = function(*arguments)
+        if needed is not None and self.chain.relay is not None:
+            return self.chain.send_together([needed, call], self.signer)
+        if needed is not None:
+            self.send(needed)
+        return self.send(call)
+
     def call(self, call: Any) -> Any:
         return self.chain.call(call)
 
@@ -156,6 +167,12 @@ class Ledger:
     def approve(self, spender: str, amount: int) -> None:
         """Let ``spender`` take at least ``amount`` of the signer's OPEN, wrapping native OPEN where the token is
         short of it. Raises ``UserError`` when both together are not enough."""
+        needed = self._approval(spender, amount)
+        if needed is not None:
+            self.send(needed)
+
+    def _approval(self, spender: str, amount: int) -> Any:
+        """The call that approves it, or None where it is."""
         functions = self.contracts.token.functions
         missing = amount - self.balance(self.address)
         if missing > 0:
@@ -168,7 +185,8 @@ class Ledger:
                 )
             self.wrap(missing)
         if int(self.call(functions.allowance(self.address, spender))) < amount:
-            self.send(functions.approve(spender, amount))
+            return functions.approve(spender, amount)
+        return None
 
     # -- stake -----------------------------------------------------------------------------------
 

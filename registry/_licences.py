@@ -216,16 +216,16 @@ class Licences:
         (default: what it is now; a price that changes meanwhile is refused on-chain).
         """
         price = self._agreed(offer_id, max_price)
-        Ledger(self._contracts, signer).approve(str(self._market.address), price)
-        call = self._market.functions.buy(offer_id, holder or str(signer.address), price)
-        receipt = self.chain.send(call, signer)
+        receipt = Ledger(self._contracts, signer).send_taking(
+            price, self._market.functions.buy, offer_id, holder or str(signer.address), price
+        )
         return int(receipt.event(self._market.events.LicenceSold)["licenceId"])
 
     def renew(self, signer: Signer, licence_id: int, *, max_price: int | None = None) -> int:
         """Add the offer's duration to a licence, at ``signer``'s expense; returns when it expires."""
         price = self._agreed(self.get(licence_id).offer_id, max_price)
-        Ledger(self._contracts, signer).approve(str(self._market.address), price)
-        receipt = self.chain.send(self._market.functions.renew(licence_id, price), signer)
+        ledger = Ledger(self._contracts, signer)
+        receipt = ledger.send_taking(price, self._market.functions.renew, licence_id, price)
         return int(receipt.event(self._market.events.LicenceRenewed)["expiresAt"])
 
     def transfer(self, signer: Signer, licence_id: int, to: str) -> None:

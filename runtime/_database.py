@@ -39,7 +39,7 @@ class Database:
     """See the module. Methods are thread-safe; several processes may use one database."""
 
     def __init__(self, url: str | Path, schema: str) -> None:
-        """Opens the file, which is made where it is missing, or connects. ``schema`` is ``outbox``, ``index``, ``gateway`` or ``purse``; one
+        """Opens the file, which is made where it is missing, or connects. ``schema`` is ``outbox``, ``index``, ``gateway``, ``purse`` or ``relayer``; one
         database may hold all of them.
 
         Raises ``UserError`` for a URL that cannot be used and for a schema newer than this version, ``OpenLedgerError`` with

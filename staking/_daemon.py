@@ -108,8 +108,7 @@ class MeteredLedger(Ledger):
 
     def send(self, call: Any, value: int = 0) -> Any:
         receipt = super().send(call, value)
-        price = receipt.raw.get("effectiveGasPrice") or 0  # none in a dry run
-        self.spent(int(receipt.gas_used) * int(price))
+        self.spent(receipt.cost)
         return receipt
 
 

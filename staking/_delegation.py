@@ -123,8 +123,7 @@ def delegate(ledger: Ledger, agent_id: int, amount: int, operator: str | None = 
     slashed after the operator's own stake."""
     operator = _operator(ledger, agent_id, operator)
     contract = ledger.contracts.delegations
-    ledger.approve(contract.address, amount)
-    receipt = ledger.send(contract.functions.delegate(agent_id, operator, amount))
+    receipt = ledger.send_taking(amount, contract.functions.delegate, agent_id, operator, amount)
     return int(receipt.event(contract.events.Delegated)["activatesAt"])
 
 
@@ -171,8 +170,7 @@ def add_reward(ledger: Ledger, agent_id: int, amount: int, operator: str | None 
     """Pay ``amount`` wei to a pool; returns what went to delegators and what to the operator."""
     operator = _operator(ledger, agent_id, operator)
     contract = ledger.contracts.delegations
-    ledger.approve(contract.address, amount)
-    receipt = ledger.send(contract.functions.addReward(agent_id, operator, amount))
+    receipt = ledger.send_taking(amount, contract.functions.addReward, agent_id, operator, amount)
     shared = receipt.event(contract.events.RewardAdded)
     return int(shared["toDelegators"]), int(shared["toOperator"])
 

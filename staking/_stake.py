@@ -76,8 +76,7 @@ def position(ledger: Ledger, agent_id: int) -> StakePosition:
 def stake(ledger: Ledger, agent_id: int, amount: int) -> int:
     """Add ``amount`` wei to the agent's self-stake; returns the stake after it."""
     vault = ledger.contracts.vault
-    ledger.approve(vault.address, amount)
-    ledger.send(vault.functions.deposit(agent_id, amount))
+    ledger.send_taking(amount, vault.functions.deposit, agent_id, amount)
     return ledger.stake_of(agent_id)
 
 
@@ -97,8 +96,7 @@ def withdraw(ledger: Ledger, agent_id: int) -> int:
 def join_jury(ledger: Ledger, amount: int) -> int:
     """Stake ``amount`` wei as a juror; returns the juror stake after it."""
     vault = ledger.contracts.vault
-    ledger.approve(vault.address, amount)
-    ledger.send(vault.functions.joinJury(amount))
+    ledger.send_taking(amount, vault.functions.joinJury, amount)
     return int(ledger.call(vault.functions.jurorStake(ledger.address)))
 
 

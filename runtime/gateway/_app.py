@@ -8,11 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 
 from ...contracts import Signer
-from ...errors import OpenLedgerError, UserError
+from ...errors import OpenLedgerError
 from ...registry import Connection
 from ...staking import DaemonLog, Entry
 from ...telemetry import start
@@ -22,7 +20,7 @@ from ._a2a import A2a, rpc_routes
 from ._agent_routes import agent_routes
 from ._agents import Agents
 from ._calls import Calls
-from ._errors import Json, respond, status_of
+from ._errors import Json, refuse_malformed, respond, status_of
 from ._faces import Faces
 from ._guard import Guard
 from ._keys import Keys
@@ -116,8 +114,7 @@ def create_app(
     app.state.faces = faces
     app.add_middleware(cast(Any, Guard), limiter=limiter, keys=keys)
     app.add_exception_handler(OpenLedgerError, _told)
-    app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(HTTPException, _http)
+    refuse_malformed(app)
     return app
 
 
@@ -152,27 +149,3 @@ async def _told(request: Request, error: Exception) -> Response:
     # OpenAI's clients repeat by themselves what failed here. With a key that would be another payment.
     headers = {} if again or status_of(found) < 500 else {"X-Should-Retry": "false"}
     return respond(found, headers)
-
-
-async def _malformed(_: Request, error: Exception) -> Response:
-    """Which fields are wrong and how, without what they hold."""
-    wrong = cast(RequestValidationError, error).errors()
-    told = [f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}" for one in wrong[:8]]
-    return respond(
-        UserError(
-            "the request is malformed",
-            why="; ".join(told)[:1000],
-            fix="see /openapi.json for what it may hold",
-        )
-    )
-
-
-async def _http(_: Request, error: Exception) -> Response:
-    found = cast(HTTPException, error)
-    see = "see /openapi.json for what there is"
-    if found.status_code == 404:
-        return respond(UserError("there is nothing at this address", fix=see, code="user.route"))
-    if found.status_code == 405:
-        wrong = UserError("this address takes another method", fix=see, code="user.method")
-        return respond(wrong, found.headers)
-    return respond(UserError("the request is malformed", why=str(found.detail), fix=see))

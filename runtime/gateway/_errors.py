@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from x402.http.constants import PAYMENT_REQUIRED_HEADER
 from x402.http.utils import encode_payment_required_header
 from x402.schemas import PaymentRequired
@@ -25,7 +28,16 @@ from ...errors import (
     UserError,
 )
 
-__all__ = ["AgentFailed", "Json", "PaymentRefused", "body_of", "failure", "respond", "status_of"]
+__all__ = [
+    "AgentFailed",
+    "Json",
+    "PaymentRefused",
+    "body_of",
+    "failure",
+    "refuse_malformed",
+    "respond",
+    "status_of",
+]
 
 _BY_CODE = {
     "user.key": 401,
@@ -144,3 +156,33 @@ def failure(output: Any) -> OpenLedgerError:
     if code == OverloadedError.code:
         return OverloadedError("The agent's engine is overloaded", retry_after=_RETRY, why=why, fix=back)
     return AgentFailed("The agent failed", why=why, fix=back, code=code)
+
+
+def refuse_malformed(app: FastAPI) -> None:
+    """Have the application answer in this form also what its framework refuses."""
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _malformed(_: Request, error: Exception) -> Response:
+    """Which fields are wrong and how, without what they hold."""
+    wrong = cast(RequestValidationError, error).errors()
+    told = [f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}" for one in wrong[:8]]
+    return respond(
+        UserError(
+            "the request is malformed",
+            why="; ".join(told)[:1000],
+            fix="see /openapi.json for what it may hold",
+        )
+    )
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    found = cast(HTTPException, error)
+    see = "see /openapi.json for what there is"
+    if found.status_code == 404:
+        return respond(UserError("there is nothing at this address", fix=see, code="user.route"))
+    if found.status_code == 405:
+        wrong = UserError("this address takes another method", fix=see, code="user.method")
+        return respond(wrong, found.headers)
+    return respond(UserError("the request is malformed", why=str(found.detail), fix=see))

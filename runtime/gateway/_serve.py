@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,13 +19,13 @@ from .._deploy import Registered, Service, deploy_agent
 from .._keeper import Keeping
 from ._keys import Keys
 from ._limits import Limits
-from ._log import logger
+from ._listen import listen
 from ._token_stream import TokenStreams
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    pass
 
-__all__ = ["StartRay", "Wanted", "listen", "running", "serve"]
+__all__ = ["StartRay", "Wanted", "running", "serve"]
 
 StartRay = Callable[[Settings], None]
 """Makes Ray ready; from a higher floor."""
@@ -163,31 +160,3 @@ def serve(
             listen(app, host=host, port=port, tls=tls, limits=limits)
     finally:
         keys.close()
-
-
-def listen(
-    app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None = None, limits: Limits | None = None
-) -> None:
-    """Answer requests to ``app`` until SIGINT or SIGTERM, then return, with one log line for each on standard error."""
-    import uvicorn
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn raises what ended it once more, for whoever was there before: Ray would exit with its number
-        signal.signal(number, lambda *_: None)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    certificate, key = tls or (None, None)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-        access_log=False,  # a path may hold what no log should
-        log_level="warning",
-        server_header=False,
-        timeout_keep_alive=20,
-        limit_concurrency=16 * (limits or Limits()).running,
-    )

@@ -30,6 +30,7 @@ from openledger.contracts import (
     remember_password,
 )
 from openledger.contracts._kms import _ORDER
+from openledger.contracts._sponsored import sign_code_with
 from openledger.errors import UserError
 from openledger.settings import Settings, get_settings
 
@@ -185,6 +186,14 @@ def test_a_kms_key_signs_digests_and_transactions_as_its_address(high: bool) -> 
         signed = signer.sign_transaction(
             {"to": ADDRESS, "value": 1, "gas": 21_000, "nonce": 3, "chainId": 7,
              "maxFeePerGas": 10, "maxPriorityFeePerGas": 1}
+        )  # fmt: skip
+        assert Account.recover_transaction(signed.raw_transaction) == ADDRESS
+        code = sign_code_with(7, signer, ADDRESS, 3)  # EIP-7702, as a user and as one who pays for a user
+        assert code.signed_by() == ADDRESS
+        assert sign_code_with(8, signer, ADDRESS, 3).model_copy(update={"chain_id": 7}).signed_by() != ADDRESS
+        signed = signer.sign_transaction(
+            {"to": ADDRESS, "value": 0, "gas": 90_000, "nonce": 3, "chainId": 7, "maxFeePerGas": 10, "type": 4,
+             "maxPriorityFeePerGas": 1, "data": "0x", "accessList": [], "authorizationList": [code.to_rpc()]}
         )  # fmt: skip
         assert Account.recover_transaction(signed.raw_transaction) == ADDRESS
 

@@ -176,23 +176,8 @@ class Agents:
     ) -> dict[str, Any]:
         """An ERC-8004 registration file, of the agent with that id here. Raises ``UserError`` without a name, or for a
         service without name or endpoint."""
-        if not name.strip():
-            raise UserError("An agent needs a name")
-        for service in services:
-            if not service.get("name") or not service.get("endpoint"):
-                raise UserError(f"{dict(service)} is no service", fix="give it a name and an endpoint")
         entry = {"agentId": agent_id, "agentRegistry": self.registry}
-        return {
-            "type": _REGISTRATION,
-            "name": name,
-            "description": description,
-            "image": image,
-            "services": [dict(service) for service in services],
-            "x402Support": x402,
-            "active": True,
-            "registrations": [] if agent_id is None else [entry],
-            "supportedTrust": ["reputation", "crypto-economic"],
-        }
+        return _registration(name, description, image, services, x402, [] if agent_id is None else [entry])
 
     def wallet_consent(self, wallet: HashSigner, agent_id: int) -> tuple[WalletConsent, bytes]:
         """``wallet``'s consent to act for the agent under its present owner, and its signature; valid for four minutes
@@ -299,3 +284,29 @@ def read_epoch(contracts: Contracts, agent_id: int, number: int) -> Epoch | None
         coverage_bps=int(found.coverageBps),
         cut_bps=int(found.cutBps),
     )
+
+
+def _registration(
+    name: str,
+    description: str,
+    image: str,
+    services: Sequence[Mapping[str, Any]],
+    x402: bool,
+    registrations: list[dict[str, Any]],
+) -> dict[str, Any]:
+    if not name.strip():
+        raise UserError("An agent needs a name")
+    for service in services:
+        if not service.get("name") or not service.get("endpoint"):
+            raise UserError(f"{dict(service)} is no service", fix="give it a name and an endpoint")
+    return {
+        "type": _REGISTRATION,
+        "name": name,
+        "description": description,
+        "image": image,
+        "services": [dict(service) for service in services],
+        "x402Support": x402,
+        "active": True,
+        "registrations": registrations,
+        "supportedTrust": ["reputation", "crypto-economic"],
+    }

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from openledger.ray_cluster import grafana_dashboard
 from openledger.settings import Settings
 
 CHILD = Path(__file__).with_name("cluster_child.py")
@@ -119,6 +124,72 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+REPORTS = """
+import time
+from openledger import ray_cluster
+from openledger.agents import Outcome
+from openledger.openlora._engine import EngineStats
+from openledger.openlora._metrics import EngineMetrics
+from openledger.registry import ModelCallStep, Sampling, Status, cid_of
+from openledger.runtime._metrics import AgentMetrics, KeeperMetrics
+
+ray_cluster.connect()
+cid = cid_of(b"")
+step = ModelCallStep(
+    asset_id=1, content=cid, base_asset_id=1, base=cid, prompt_tokens=(1,), output_tokens=(1,), logprobs=(0,),
+    sampling=Sampling(0.0, 1.0, 0, 1), seed=bytes(32), engine_class="x", finish="stop", node="",
+)
+agent, keeper = AgentMetrics("desk"), KeeperMetrics("desk")
+agent.workers({"serving": 1}, 1, 1)
+agent.lost()
+agent.done(Outcome(Status.OK, "", (step,), 0, 1), 1.0)
+agent.done(Outcome(Status.FAILED, {"code": "graph", "error": ""}, (), 0, 1), 1.0)
+keeper.deadlines(1.0, 1)
+keeper.anchored()
+keeper.settled(1)
+keeper.failed()
+EngineMetrics("pool", 0).report(EngineStats("x", 1.0, 1, 1, 1, 1.0, adapters=("a",)))
+time.sleep(120)
+"""
+
+
+def every_query_of_the_dashboard_has_an_answer(url: str, folder: Path) -> None:
+    """Of what Prometheus would be given: each metric that a query names, with each label that it asks for."""
+    ours = {"OPENLEDGER_HOME": str(folder / "home"), "RAY_metrics_report_interval_ms": "1000"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "OPENLEDGER_"))}
+    reporter = subprocess.Popen([sys.executable, "-c", REPORTS], env=kept | ours)
+    board = json.loads(grafana_dashboard())
+    queries = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    queries += [
+        variable["query"]["query"] for variable in board["templating"]["list"] if variable["type"] == "query"
+    ]
+    asked = []
+    for query in queries:
+        groups = re.findall(r" by \(([\w, ]+)\)", query)
+        labels = {*re.findall(r"(\w+)=~", query), *re.findall(r"\w+", " ".join(groups))}
+        labels |= set(re.findall(r"label_values\(\w+, *(\w+)\)", query))
+        assert labels, query
+        asked += [(name, labels) for name in re.findall(r"\bray_\w+", query)]
+    assert len({name for name, _ in asked}) > 20
+    ends = time.monotonic() + 60
+    try:
+        while True:
+            assert reporter.poll() is None
+            given: dict[str, set[str]] = {}
+            for family in text_string_to_metric_families(httpx.get(url, timeout=10).text):
+                for sample in family.samples:
+                    given.setdefault(sample.name, {"instance"}).update(sample.labels)
+            missing = [(name, labels - given.get(name, set())) for name, labels in asked]
+            missing = [(name, labels) for name, labels in missing if labels]
+            if not missing:
+                return
+            assert time.monotonic() < ends, missing
+            time.sleep(0.5)
+    finally:
+        reporter.kill()
+        reporter.wait(30)
+
+
 def test_a_cluster_on_this_machine_starts_is_seen_and_ends(
     command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -142,6 +213,7 @@ def test_a_cluster_on_this_machine_starts_is_seen_and_ends(
         assert seen["total"]["CPU"] == 1
         assert seen["total"]["desk"] == 2
         assert seen["engines"] == seen["workers"] == []
+        every_query_of_the_dashboard_has_an_answer(node["metrics"], tmp_path)
     finally:
         assert command("cluster", "down", "--json") == {"stopped": node["address"]}
     assert command("cluster", "down", "--json") == {"stopped": None}

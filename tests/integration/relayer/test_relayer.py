@@ -191,6 +191,7 @@ def test_an_authorization_that_became_stale_is_noticed_and_paid_for_once(
         thread = threading.Thread(target=submit)
         thread.start()
         while int(chain.w3.eth.get_transaction_count(world.sponsor.address, "pending")) == sent:
+            assert thread.is_alive()
             time.sleep(0.05)
         price = 10**11  # the account's own transaction comes before it in the block
         own = {"to": user.address, "value": 0, "gas": 21_000, "nonce": 0, "chainId": chain.chain_id}

@@ -93,6 +93,13 @@ def test_a_worker_whose_task_timed_out_is_replaced(told: dict[str, Any]) -> None
     assert told["replaces"] == {"late": ["FAILED", "timeout"], "after": "after done"}
 
 
+def test_a_task_that_blocks_its_worker_is_ended_with_it_and_fails(told: dict[str, Any]) -> None:
+    found = told["blocks"]
+    assert found["stuck"] == ["FAILED", "worker"]
+    assert found["begun"] == {"stuck": 3}  # once beside others, twice alone
+    assert found["after"] == "after done"
+
+
 # -- the command ----------------------------------------------------------------------------------
 
 

@@ -87,7 +87,7 @@ class Payments:
             raise UserError(
                 "the payment is not valid now",
                 why=f"it holds from {payment.valid_after} to {payment.valid_before} and the chain's clock is at {now}",
-                fix="sign the authorization again",
+                fix="sign the authorization again; if it was signed just now, set the clock of the machine that signs",
             )
         held = self._ledger.balance(payment.client)
         if held < payment.value:

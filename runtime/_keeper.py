@@ -13,6 +13,7 @@ from ..errors import ExecutionError, OpenLedgerError
 from ..registry import Ledger
 from ..staking import DaemonLog
 from ._deploy import Service
+from ._fleet import REPORT
 from ._metrics import KeeperMetrics
 from ._outbox import ActionRow, State
 
@@ -113,12 +114,25 @@ class Keeper:
             except OpenLedgerError as error:
                 failures += 1
                 self._metrics.failed()
-                wait = min(wait * 2 ** min(failures, 12), LONGEST_WAIT, max(1.0, self._watch() / 8))
+                wait = min(wait * 2 ** min(failures, 12), LONGEST_WAIT, max(1.0, self._watched() / 8))
                 self._log.write(
                     "away", f"{error} Again in {wait:.0f} s.", code=error.code, retryIn=round(wait)
                 )
-            self._watch(failures, wait)
-            self._stop.wait(wait)
+            self._watched(failures, wait)
+            self._rest(wait)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait, and go on telling of the deadlines: what is not told for a while Ray forgets."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0 and not self._stop.wait(min(left, REPORT)):
+            self._metrics.again()
+
+    def _watched(self, failures: int = 0, wait: float = 0.0) -> float:
+        """As :meth:`_watch`; 0 while the outbox is away, of which nothing is known then."""
+        try:
+            return self._watch(failures, wait)
+        except OpenLedgerError:
+            return 0.0
 
     def _anchor(self) -> None:
         for header in self._service.batcher.anchor():

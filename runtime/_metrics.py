@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, get_args
@@ -68,10 +69,18 @@ class KeeperMetrics:
         self._batches = made(Counter, "batches_total", "batches anchored")
         self._settled = made(Counter, "settled_total", "batches paid out")
         self._failures = made(Counter, "chain_failures_total", "passes that failed")
+        self._told: tuple[float, int] | None = None
 
     def deadlines(self, left: float, signed: int) -> None:
-        self._left.set(left)
-        self._signed.set(signed)
+        self._told = time.monotonic() + left, signed
+        self.again()
+
+    def again(self) -> None:
+        """Tell once more of the deadlines, by now nearer."""
+        if self._told is not None:
+            ends, signed = self._told
+            self._left.set(ends - time.monotonic())
+            self._signed.set(signed)
 
     def anchored(self) -> None:
         self._batches.inc()

@@ -23,6 +23,8 @@ def listen(
     """Answer requests to ``app`` until SIGINT or SIGTERM, then return, with one log line for each on standard error."""
     import uvicorn
 
+    from ._hasty import HastyProtocol
+
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises what ended it once more, for whoever was there before: Ray would exit with its number
         signal.signal(number, lambda *_: None)
@@ -40,6 +42,7 @@ def listen(
         access_log=False,  # a path may hold what no log should
         log_level="warning",
         server_header=False,
+        http=HastyProtocol,
         timeout_keep_alive=20,
         limit_concurrency=16 * (limits or Limits()).running,
     )

@@ -57,6 +57,24 @@ def porter() -> Any:
 hasty = replace(porter, name="hasty", timeout=1.0)
 
 
+async def spin(task: Task) -> Task:
+    """Never end, and let nothing else in its process run."""
+    if task["does"] == "spin":
+        carry(task)
+        while True:
+            pass
+    return {"done": f"{task['name']} done"}
+
+
+@agent("spinner", price=10**16, output="done", timeout=1)
+def spinner() -> Any:
+    graph = StateGraph(Task)
+    graph.add_node("spin", spin)
+    graph.add_edge(START, "spin")
+    graph.add_edge("spin", END)
+    return graph
+
+
 def until(holds: Callable[[], Any], seconds: float = 90) -> None:
     ends = time.monotonic() + seconds
     while not holds():
@@ -247,6 +265,22 @@ def hosts(log: Log, directory: Path) -> dict[str, Any]:
     return {"outputs": outputs, "begun": log.lines()}
 
 
+def blocks(log: Log, directory: Path) -> dict[str, Any]:
+    """A task that blocks its whole worker, and one after it."""
+    from openledger.runtime import Scaling, _worker
+
+    _worker.GRACE = 2.0
+    crew = runner(directory, Scaling(1, 1), TARGET.replace(":porter", ":spinner"))
+    stuck = crew.run(job(log.task("stuck", "spin")))
+    after = crew.run(job(log.task("after")))
+    crew.close()
+    return {
+        "stuck": [stuck.status.name, stuck.output["code"]],
+        "begun": Counter(name for name, _, _ in log.lines()),
+        "after": after.output,
+    }
+
+
 def main() -> None:
     folder, cache = map(Path, sys.argv[1:3])
     if sys.argv[3:] == ["hosts"]:
@@ -270,6 +304,7 @@ def main() -> None:
         "scales": scales(Log(folder / "scales"), directory),
         "limits": limits(Log(folder / "limits"), directory),
         "replaces": replaces(Log(folder / "replaces"), directory),
+        "blocks": blocks(Log(folder / "blocks"), directory),
     }
     ray.shutdown()
     cluster.shutdown()

@@ -93,6 +93,13 @@ def test_a_worker_whose_task_timed_out_is_replaced(told: dict[str, Any]) -> None
     assert told["replaces"] == {"late": ["FAILED", "timeout"], "after": "after done"}
 
 
+def test_a_task_that_blocks_its_worker_is_ended_with_it_and_fails(told: dict[str, Any]) -> None:
+    found = told["blocks"]
+    assert found["stuck"] == ["FAILED", "worker"]
+    assert found["begun"] == {"stuck": 3}  # once beside others, twice alone
+    assert found["after"] == "after done"
+
+
 # -- the command ----------------------------------------------------------------------------------
 
 
@@ -140,16 +147,18 @@ step = ModelCallStep(
     sampling=Sampling(0.0, 1.0, 0, 1), seed=bytes(32), engine_class="x", finish="stop", node="",
 )
 agent, keeper = AgentMetrics("desk"), KeeperMetrics("desk")
-agent.workers({"serving": 1}, 1, 1)
+engine = EngineMetrics("pool", 0)
 agent.lost()
 agent.done(Outcome(Status.OK, "", (step,), 0, 1), 1.0)
 agent.done(Outcome(Status.FAILED, {"code": "graph", "error": ""}, (), 0, 1), 1.0)
-keeper.deadlines(1.0, 1)
 keeper.anchored()
 keeper.settled(1)
 keeper.failed()
-EngineMetrics("pool", 0).report(EngineStats("x", 1.0, 1, 1, 1, 1.0, adapters=("a",)))
-time.sleep(120)
+while True:  # what is not told for a while is forgotten
+    agent.workers({"serving": 1}, 1, 1)
+    keeper.deadlines(1.0, 1)
+    engine.report(EngineStats("x", 1.0, 1, 1, 1, 1.0, adapters=("a",)))
+    time.sleep(0.5)
 """
 
 

@@ -13,7 +13,7 @@ import pytest
 import world as demo
 from crash_child import doubler
 
-from openledger.errors import ChainError, ExecutionError, UserError
+from openledger.errors import ChainError, ExecutionError, OpenLedgerError, UserError
 from openledger.openlora import EnginePool
 from openledger.registry import Connection, Ledger, Status
 from openledger.runtime import Client, Deployment, Keeper, Keeping, Service, State, Uses, deploy_agent
@@ -164,6 +164,41 @@ def test_with_the_chain_away_it_tries_again_and_raises_the_alarm(
     assert events[-1] == "anchored"
     assert health["failures"] >= 1
     assert health["alarms"] == 1
+
+
+def test_deadlines_are_told_between_two_passes(
+    keep: Callable[..., Keeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray forgets what is not told for twenty seconds; a pass that failed may be tried again after ten minutes."""
+    monkeypatch.setattr("openledger.runtime._keeper.REPORT", 0.02)
+    keeper, told = keep(every=600), []
+    monkeypatch.setattr(keeper._metrics._left, "set", told.append)
+    keeper.start()
+    ends = time.monotonic() + 30
+    while len(told) < 5 and time.monotonic() < ends:
+        time.sleep(0.02)
+    keeper.close()
+    assert len(told) >= 5
+    assert told == sorted(told, reverse=True)
+
+
+def test_it_outlives_an_outbox_that_is_away(
+    service: Service, keep: Callable[..., Keeper], entries: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> Any:
+        raise OpenLedgerError("the outbox could not be written or read", code="outbox")
+
+    keeper = keep(every=0.05)
+    with monkeypatch.context() as broken:
+        broken.setattr(service.outbox, "in_state", away)
+        keeper.start()
+        ends = time.monotonic() + 30
+        while not entries and time.monotonic() < ends:
+            time.sleep(0.02)
+    assert [entry.fields["code"] for entry in entries[:1]] == ["outbox"]
+    time.sleep(0.2)
+    assert keeper._thread.is_alive()
+    keeper.close()
 
 
 def test_what_no_worker_runs_is_paid_back_before_its_deadline(

@@ -23,6 +23,7 @@ from openledger.attribution import RULE_ID, RULE_V1
 from openledger.registry import Connection, cid_of
 from openledger.runtime import Batcher, Credit, LocalRunner, Operator, Outbox, Purse, Service, register_agent
 from openledger.runtime.gateway import Key, Keys, Limits, create_app, register_open
+from openledger.runtime.gateway._hasty import HastyProtocol
 from openledger.settings import Settings
 
 OPEN = 10**18
@@ -121,7 +122,7 @@ class House:
         @contextmanager
         def site() -> Iterator[Site]:
             with (
-                listening(self.app(**limits)) as url,
+                listening(self.app(**limits), http=HastyProtocol) as url,
                 httpx.Client(base_url=url, timeout=60) as http,
             ):
                 yield Site(self, url, http)

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,6 +50,70 @@ def test_a_request_that_never_ends_is_cut_off(site: Any) -> None:
             reply = slow.recv(65_536).decode()
     assert reply.startswith("HTTP/1.1 408")
     assert "user.slow" in reply
+
+
+@pytest.fixture
+def strict(site: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], socket.socket]:
+    """Connections to a gateway that has little patience with the head of a request."""
+    monkeypatch.setattr("openledger.runtime.gateway._hasty.SECONDS", 0.5)
+    at = urlsplit(site.url)
+    return lambda: socket.create_connection((at.hostname, at.port), timeout=30)
+
+
+def ended(connection: socket.socket, *, by: bytes = b"") -> float:
+    """Seconds until the other side has closed it, while ``by`` goes there again and again."""
+    began = time.monotonic()
+    connection.settimeout(0.1)
+    while time.monotonic() < began + 20:
+        try:
+            if by:
+                connection.sendall(by)
+            if not connection.recv(65_536):
+                break
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"", b""),
+        (b"GET /healthz HTTP/1.1\r\n", b"X: y\r\n"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b""),
+    ],
+    ids=["silence", "a header now and then", "blank lines after an answer", "silence after an answer"],
+)
+def test_a_head_that_comes_slowly_is_cut_off(
+    strict: Callable[[], socket.socket], first: bytes, then: bytes
+) -> None:
+    with strict() as slow:
+        slow.sendall(first)
+        assert 0.3 < ended(slow, by=then) < 10
+
+
+def test_a_head_without_end_is_cut_off(site: Any) -> None:
+    at = urlsplit(site.url)
+    with socket.create_connection((at.hostname, at.port), timeout=30) as endless:
+        endless.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        assert ended(endless, by=b"y" * 10_000) < 5  # long before the time is over
+
+
+def test_an_answer_may_take_longer_than_a_head(
+    strict: Callable[[], socket.socket], site: Any, gate: Any
+) -> None:
+    key, _ = site.house.key()
+    body = b'{"input": "wait for it"}'
+    request = f"POST {site.invoke_url} HTTP/1.1\r\nHost: x\r\nAuthorization: {key['Authorization']}\r\n"
+    request += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with strict() as patient:
+        patient.sendall(request.encode() + body)
+        time.sleep(1.0)
+        gate.set()
+        assert patient.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
 def test_one_client_asks_too_often_and_others_do_not_notice(site: Any) -> None:

@@ -12,7 +12,10 @@ import httpx
 import pytest
 from eth_account import Account
 
-from openledger.registry import ActionRecord, SeedSource
+from openledger.contracts import sign_authorization
+from openledger.registry import ActionRecord, SeedSource, authorization_nonce
+
+SALT = bytes(range(32))
 
 
 @pytest.fixture
@@ -187,6 +190,46 @@ def test_a_malformed_payment(site: Any, purse: Any, payload: str) -> None:
 def test_a_payment_with_a_malformed_field(site: Any, purse: Any, field: str, value: Any) -> None:
     headers = altered(site.payment("field"), lambda p: p["payload"]["authorization"].update({field: value}))
     refused(site.ask("field", headers), "malformed")
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_client_whose_clock_is_wrong_is_told_so(site: Any, purse: Any, hours: int) -> None:
+    """As a wallet that also says from when its payment holds would sign."""
+    now = site.house.connection.ledger.now() + 3600 * hours
+    contracts = site.house.connection.contracts
+
+    def wrong(terms: Any, client: Any) -> None:
+        signed = sign_authorization(
+            contracts.token_domain,
+            site.house.client,
+            to=terms.pay_to,
+            value=int(terms.amount),
+            nonce=authorization_nonce(
+                int(terms.extra["agentId"]), bytes.fromhex(terms.extra["requestHash"][2:]), SALT
+            ),
+            valid_after=now - 600,
+            valid_before=now + 600,
+        )
+        made.update(
+            signature="0x" + signed.signature.hex(),
+            salt="0x" + SALT.hex(),
+            authorization={
+                "from": signed.client,
+                "to": signed.to,
+                "value": str(signed.value),
+                "validAfter": str(signed.valid_after),
+                "validBefore": str(signed.valid_before),
+                "nonce": "0x" + signed.nonce.hex(),
+            },
+        )
+
+    made: dict[str, Any] = {}
+    headers = altered(site.payment("clock", change=wrong), lambda paid: paid.update(payload=made))
+    reply = site.ask("clock", headers)
+    refused(reply, "not valid now")
+    error = reply.json()["error"]
+    assert f"from {now - 600} to {now + 600} and the chain's clock is at" in error["why"]
+    assert "set the clock" in error["fix"]
 
 
 def test_a_failed_action_is_paid_back(site: Any) -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,9 +20,8 @@ from openledger.errors import (
     UserError,
 )
 from openledger.registry import authorization_nonce
-from openledger.runtime.gateway import Keys, Limits, OpenScheme
+from openledger.runtime.gateway import Limits, OpenScheme
 from openledger.runtime.gateway._errors import failure, respond, status_of
-from openledger.runtime.gateway._keys import _meta
 from openledger.runtime.gateway._limits import Limiter
 from openledger.runtime.gateway._openai import pieces
 
@@ -133,10 +128,3 @@ def test_places_are_given_back() -> None:
 def test_limits_leave_something(limits: dict[str, int]) -> None:
     with pytest.raises(UserError):
         Limits(**limits)  # type: ignore[arg-type]
-
-
-def test_the_schema_of_keys_is_what_the_migrations_make(tmp_path: Path) -> None:
-    Keys(tmp_path / "gateway.db", lambda number: Account.create()).close()
-    with sa.create_engine(f"sqlite:///{tmp_path / 'gateway.db'}").connect() as db:
-        context = MigrationContext.configure(db, opts={"version_table": "gateway_version"})
-        assert compare_metadata(context, _meta) == []

@@ -25,6 +25,8 @@ from openledger.registry import Connection, SignedRecord
 from openledger.runtime import Outbox, State
 from openledger.settings import Settings
 
+pytestmark = pytest.mark.timeout(1800)
+
 ACTIONS, KILLS, SEED = map(int, os.environ.get("OPENLEDGER_CHAOS", "200,5,1").split(","))
 
 

@@ -32,7 +32,7 @@ test-contracts: setup ## forge test, and that the committed ABIs are current
 .PHONY: test-python
 test-python: setup models ## pytest: end-to-end tests, and beside them those of parts, whose output comes after
 	@tests/ipfs/install
-	@mkdir -p .openledger; $(BIN)/pytest tests/unit tests/integration >.openledger/tests.log 2>&1 & parts=$$!; \
+	@mkdir -p .openledger; $(BIN)/pytest tests/integration tests/unit >.openledger/tests.log 2>&1 & parts=$$!; \
 	trap 'kill $$parts' INT TERM; \
 	$(BIN)/pytest tests/e2e; failed=$$?; \
 	wait $$parts || failed=1; \

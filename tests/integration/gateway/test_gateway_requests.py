@@ -261,7 +261,7 @@ def test_it_describes_itself(site: Any) -> None:
     assert set(paths) == {
         "/v1/models", "/v1/models/{model}", "/v1/chat/completions", "/v1/completions", "/agents/{agent_id}",
         "/agents/{agent_id}/invoke", "/agents/{agent_id}/stream", "/agents/{agent_id}/receipts",
-        "/actions/{cid}", "/healthz", "/a2a", "/a2a/{agent_id}", "/a2a/{agent_id}/.well-known/agent-card.json",
+        "/actions/{cid}", "/healthz", "/a2a/{agent_id}/.well-known/agent-card.json",
         "/.well-known/agent-card.json", "/.well-known/agent-registration.json",
         "/agents/{agent_id}/registration.json",
     }  # fmt: skip

@@ -39,7 +39,8 @@ def executed(span: Span, outcome: Outcome) -> None:
         }
     )
     if outcome.status is Status.FAILED:
-        span.fail(str(outcome.output["code"]))
+        told = outcome.output if isinstance(outcome.output, dict) else {}
+        span.fail(str(told.get("code", "graph")))
 
 
 def recorded(span: Span, record: ActionRecord, receipt: str) -> None:

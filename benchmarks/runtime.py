@@ -115,7 +115,6 @@ def main() -> None:
                 for _ in range(asked.rounds)
                 for name in (BARE, RECORDED, PAID)
             ]
-            spent = dict(phases.spent)
             sweep = [
                 run(name, at_once, max(asked.actions, 2 * at_once))
                 for at_once in map(int, filter(None, asked.sweep.split(",")))
@@ -127,7 +126,7 @@ def main() -> None:
             service.close()
             pool.close()
         gas = _gas(connection, service.registered.agent_id, client.address)
-    write_section("Runtime", _report(asked, rows, spent, sweep, gas, memory))
+    write_section("Runtime", _report(asked, rows, phases.spent, sweep, gas, memory))
 
 
 class Run:
@@ -193,14 +192,13 @@ def _report(
         "",
         *_ratios(rows),
         "",
-        "| part of an action | CPU ms of its thread, mean an action | wall p50 ms |",
-        "|---|---|---|",
+        "| part of an action | CPU ms of its thread, mean an action over all runs |",
+        "|---|---|",
     ]
     done = len(spent["execute"])
     for name, parts in PHASES.items():
         cpu = sum(one.cpu for part in parts for one in spent[part])
-        wall = sum(quantiles([one.wall for one in spent[part]])[0] for part in parts)
-        lines.append(f"| {name} | {1e3 * cpu / done:.1f} | {wall:.1f} |")
+        lines.append(f"| {name} | {1e3 * cpu / done:.1f} |")
     if sweep:
         names = (BARE, RECORDED, PAID)
         lines += [

@@ -175,7 +175,15 @@ class Outbox:
                 values = {"state": State.ACCEPTED, "accepted": encode(accepted), "updated": time.time()}
                 known = {"key": payment_id, "before": State.PAYING}
                 row = db.execute(_MOVE.values(**values), known).first()
-                rows.append(row or db.execute(_ONE, {"key": payment_id}).one())
+                row = row or db.execute(_ONE, {"key": payment_id}).first()
+                if row is None:
+                    raise OpenLedgerError(
+                        f"action {payment_id} cannot become {State.ACCEPTED}",
+                        why="it is not in the outbox: another process took its payment for refused",
+                        fix="send the request again with the same payment: it is collected once",
+                        code="outbox",
+                    )
+                rows.append(row)
         return [_action(row) for row in rows]
 
     def execute(self, row: ActionRow, next_nonce: int, fix: Any) -> ActionRow:

@@ -62,6 +62,12 @@ def test_a_batch_is_anchored_proved_finalised_and_paid(devnet: Devnet, tmp_path:
     )
     epoch = agents.open_epoch(operator, agent_id, key.address, manifest)
 
+    # A quarter of the stake backs fees: each has what those before it leave.
+    fits, refused, also = ledger.covered(agent_id, [200 * FEE, 51 * FEE, 40 * FEE], pending=10 * FEE)
+    assert (fits, also) == (None, None)
+    assert refused is not None
+    assert (refused.code, "this needs 261" in str(refused)) == ("user.agent.cover", True)
+
     payer.wrap(COUNT * FEE)
     escrow, records = ledger.payments.escrow_of(agent_id), []
     for nonce in range(COUNT):

@@ -90,3 +90,30 @@ def test_none_and_one_are_collected_too(world: Any) -> None:
     operator, payers = world
     assert operator.payments.collect_many([]) == []
     assert operator.payments.collect_many([signed(payers[0], 30)]) == [None]
+
+
+def test_what_others_did_between_the_trial_and_the_block_is_noticed(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One payment is relayed by a stranger, one is spent on something else; the third is still collected."""
+    operator, payers = world
+    relayed, elsewhere, good = (signed(payers[number], 40 + number) for number in range(3))
+    itself = payers[1].payments.authorize(
+        payers[1].signer, replace(elsewhere[0], to=payers[1].address), elsewhere[1]
+    )
+    send = operator.send
+
+    def overtaken(call: Any, value: int = 0) -> Any:
+        monkeypatch.undo()
+        payers[3].payments.collect(*relayed)
+        payers[3].payments.collect(itself, elsewhere[1])
+        return send(call, value)
+
+    monkeypatch.setattr(operator, "send", overtaken)
+    before = operator.balance(good[0].to)
+    first, second, third = operator.payments.collect_many([relayed, elsewhere, good])
+    assert first is None
+    assert third is None
+    assert isinstance(second, UserError)
+    assert "spent elsewhere" in str(second)
+    assert operator.balance(good[0].to) == before + 2 * FEE

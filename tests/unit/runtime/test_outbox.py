@@ -300,3 +300,10 @@ def test_several_payments_are_noted_and_accepted_at_once_and_none_twice(outbox: 
     assert rows[0] == before == outbox.get("a")  # what was promised first stands
     assert [row.accepted for row in rows[1:]] == [{"ticket": "b"}, {"ticket": "c"}]
     assert [outbox.get(name).state for name in "abc"] == [State.ACCEPTED] * 3
+
+
+def test_a_payment_that_is_gone_is_not_accepted_and_says_so(outbox: Outbox) -> None:
+    outbox.open("p", AGENT, 1, {})
+    with pytest.raises(OpenLedgerError, match="q cannot become ACCEPTED"):
+        outbox.accept_all([("p", {"ticket": 1}), ("q", {"ticket": 1})])
+    assert outbox.get("p").state is State.PAYING  # all of them or none

@@ -112,11 +112,13 @@ def _asked(paid: PaidRequest) -> tuple[str, int, dict[str, Any]]:
 
 
 def paid_of(row: ActionRow) -> PaidRequest:
+    """The request of an action, and what paid for it."""
     payment = Payment.from_block(row.accepted["payment"], None)
     return PaidRequest(row.accepted["request"], payment, row.accepted.get("held", False))
 
 
 def ticket_of(row: ActionRow) -> SignedTicket:
+    """The promise that was signed for an accepted action."""
     paid, promise = paid_of(row), row.accepted["ticket"]
     ticket = Ticket(
         agent_id=row.agent_id,

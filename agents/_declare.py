@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError
-from ..registry import Split
+from ..registry import Split, Tariff
 from ._peers import Peer
 
 __all__ = ["DEFAULT_SPLIT", "AdapterSpec", "Agent", "agent"]
@@ -31,7 +31,7 @@ class Agent:
     datanets: tuple[AdapterSpec, ...] = ()
     """Datanets whose contributors are paid by attribution: asset ids, shipped names or paths."""
     price: int = 10**16
-    """Wei of OPEN per action."""
+    """Wei of OPEN per action; with a ``tariff`` the most that one may cost."""
     split: Split = DEFAULT_SPLIT
     fixed: Mapping[str, int] = field(default_factory=dict)
     """Address → 1/10,000 of all payouts, out of the operator's share; committed on-chain and slashable."""
@@ -46,6 +46,8 @@ class Agent:
     """Alias used by ``ask(alias, …)`` inside nodes → the other agent; no other is ever paid."""
     budget: int = 0
     """Wei of OPEN that one action may spend on them."""
+    tariff: Tariff | None = None
+    """What an action is charged by its tokens; committed on-chain. What is not charged goes back."""
 
     def graph(self) -> Any:
         """The compiled graph. Raises ``UserError`` if ``build`` did not return a LangGraph graph."""
@@ -93,11 +95,13 @@ def agent(
     timeout: float = 120.0,
     uses: Mapping[str, Peer] | None = None,
     budget: int = 0,
+    tariff: Tariff | None = None,
 ) -> Callable[[Callable[[], Any]], Agent]:
     """Turn a function that returns a LangGraph graph into an :class:`Agent`.
 
-    ``price`` and ``budget`` are wei of OPEN per action, ``timeout`` seconds. Raises ``UserError`` on an empty name,
-    a negative price or budget, or a timeout that is not positive.
+    ``price`` and ``budget`` are wei of OPEN per action, ``timeout`` seconds. With a ``tariff`` an action is charged by its
+    tokens and ``price`` is the most it may cost. Raises ``UserError`` on an empty name, a negative price or budget, a
+    tariff that starts above the price, or a timeout that is not positive.
     """
     if not name.strip():
         raise UserError("an agent needs a name", fix='write @agent("my-agent", …)')
@@ -105,6 +109,12 @@ def agent(
         raise UserError(f"agent {name!r} has price {price}", why="a price is wei ≥ 0", fix="use 0 for free")
     if budget < 0:
         raise UserError(f"agent {name!r} has budget {budget}", why="a budget is wei ≥ 0", fix="give wei")
+    if tariff is not None and tariff.base > price:
+        raise UserError(
+            f"agent {name!r} costs more than its price",
+            why=f"its tariff begins at {tariff.base} wei, and {price} is the most that an action may cost",
+            fix="raise price=, or lower the tariff's base",
+        )
     if timeout <= 0:
         raise UserError(f"agent {name!r} has timeout {timeout}", fix="give a number of seconds above 0")
 
@@ -123,6 +133,7 @@ def agent(
             timeout=timeout,
             uses=dict(uses or {}),
             budget=budget,
+            tariff=tariff,
         )
 
     return declare

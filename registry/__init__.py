@@ -33,6 +33,7 @@ from ._curation import (
     accepted_tree,
 )
 from ._dagcbor import decode, encode
+from ._fee import action_fee, used_tokens
 from ._governance import Governance, Grant
 from ._hashing import (
     BatchHeader,
@@ -70,7 +71,7 @@ from ._licences import MAX_KEY, Licence, Licences, Offer, PurchaseConsent
 from ._links import BlockLink, block_of, links_in, path_to_missing
 from ._manifest import AssetRef, FixedShare, Manifest, Split
 from ._merkle import MerkleTree, SumTree, depth_of, verify_proof, verify_sum_proof
-from ._payments import Payments
+from ._payments import Payments, Repayment
 from ._proposals import Call, Parameter, parse_parameter
 from ._record import (
     ActionRecord,
@@ -97,6 +98,7 @@ from ._steps import (
     TrainingStep,
     decode_step,
 )
+from ._tariff import Tariff
 from ._tickets import KeptTicket
 from ._validations import Validation, Validations, validation_key
 from ._votes import Proposal, ProposalState, Standing, Support, Voter
@@ -165,6 +167,7 @@ __all__ = [
     "Payout",
     "PurchaseConsent",
     "RecordProof",
+    "Repayment",
     "ReplayClass",
     "Reputation",
     "RetrievalStep",
@@ -181,6 +184,7 @@ __all__ = [
     "SubActionStep",
     "SumTree",
     "Summary",
+    "Tariff",
     "Ticket",
     "TokenLeaf",
     "ToolCallStep",
@@ -189,6 +193,7 @@ __all__ = [
     "Validations",
     "WalletConsent",
     "accepted_tree",
+    "action_fee",
     "answer_commitment",
     "authorization_nonce",
     "block_of",
@@ -239,6 +244,7 @@ __all__ = [
     "training_evidence_hash",
     "unpack_car",
     "unpack_value",
+    "used_tokens",
     "validation_key",
     "value_hash",
     "verify_proof",

@@ -55,6 +55,11 @@ class Payment:
         """The payment's identifier in records and on-chain."""
         return payment_id(self.client, self.nonce(agent_id, request_hash))
 
+    def to_abi(self, agent_id: int, request_hash: bytes) -> tuple[Any, ...]:
+        """The contracts' ``Payment`` struct."""
+        nonce = self.nonce(agent_id, request_hash)
+        return self.client, nonce, self.value, self.valid_after, self.valid_before, self.signature
+
     def to_block(self) -> dict[str, Any]:
         return {
             "from": address_word(self.client)[12:],

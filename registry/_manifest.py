@@ -13,10 +13,12 @@ from ._cid import Link, digest_of
 from ._dagcbor import decode
 from ._hashing import address_word, fixed_split_leaf, manifest_leaf
 from ._merkle import MerkleTree
+from ._tariff import Tariff
 
 __all__ = ["AssetRef", "FixedShare", "Manifest", "Split"]
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION, METERED_VERSION = 2, 3
+"""Of manifests without and with a tariff: whoever does not know tariffs must not take one for the other."""
 
 
 class AssetRef(NamedTuple):
@@ -62,6 +64,8 @@ class Manifest:
     graph_digest: bytes
     fixed: Sequence[FixedShare] = ()
     """Paid out of the operator's share; the chain slashes a batch that pays less."""
+    tariff: Tariff | None = None
+    """What actions are charged by; None where each is charged what was paid for it."""
 
     def __post_init__(self) -> None:
         for name in ("models", "adapters", "datanets"):
@@ -119,7 +123,7 @@ class Manifest:
             return pack_items([[ref.asset_id, Link(ref.cid)] for ref in assets], 64, blocks)
 
         root = {
-            "version": MANIFEST_VERSION,
+            "version": MANIFEST_VERSION if self.tariff is None else METERED_VERSION,
             "agent": self.agent,
             "models": refs(self.models),
             "adapters": refs(self.adapters),
@@ -129,6 +133,7 @@ class Manifest:
             "engine_class": self.engine_class,
             "graph_digest": self.graph_digest,
             "fixed": [[address_word(account)[12:], bps] for account, bps in self.fixed],
+            **({} if self.tariff is None else {"tariff": self.tariff.to_block()}),
         }
         return Encoded.of(root, blocks, "A manifest")
 
@@ -151,8 +156,10 @@ class Manifest:
             "graph_digest",
             "fixed",
         }
-        read = Reader(decode(get(cid), cid), "a manifest", cid, keys)
-        if read.raw("version") != MANIFEST_VERSION:
+        block = decode(get(cid), cid)
+        metered = isinstance(block, dict) and block.get("version") == METERED_VERSION
+        read = Reader(block, "a manifest", cid, keys | {"tariff"} if metered else keys)
+        if not metered and read.raw("version") != MANIFEST_VERSION:
             raise ContentError(
                 f"Manifest version {read.raw('version')!r} is not known", fix="upgrade openledger", cid=cid
             )
@@ -178,6 +185,10 @@ class Manifest:
         except UserError:
             raise read.fail("split") from None
         try:
+            tariff = Tariff.from_block(read.raw("tariff")) if metered else None
+        except (UserError, ValueError, TypeError):
+            raise read.fail("tariff") from None
+        try:
             manifest = cls(
                 agent=read.text("agent"),
                 models=refs("models"),
@@ -188,6 +199,7 @@ class Manifest:
                 engine_class=read.text("engine_class"),
                 graph_digest=read.octets("graph_digest", 32),
                 fixed=_fixed(read),
+                tariff=tariff,
             )
         except UserError:
             raise read.fail("fixed") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ChainError, OpenLedgerError, UserError
 from ._hashing import authorization_nonce, word
@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from ._content import Payment
     from ._ledger import Ledger
 
-__all__ = ["Payments"]
+__all__ = ["Payments", "Repayment"]
+
+_AT_ONCE = 128
+"""Repayments of one transaction: some 50,000 gas each."""
+
+
+class Repayment(NamedTuple):
+    """What goes back of a payment, and what stays for its action: wei, together what was paid."""
+
+    payment_id: bytes
+    client: str
+    amount: int
+    charged: int
 
 
 class Payments:
@@ -168,6 +180,22 @@ class Payments:
         functions = self._contracts.pool.functions
         if not self._ledger.call(functions.isRefunded(agent_id, payment_id)):
             self._ledger.send(functions.refund(agent_id, payment_id, client, amount))
+
+    def repay(self, agent_id: int, repayments: Sequence[Repayment]) -> None:
+        """Give back what is not charged of payments, once each; done already is done."""
+        functions = self._contracts.pool.functions
+        for start in range(0, len(repayments), _AT_ONCE):
+            some = repayments[start : start + _AT_ONCE]
+            if self._ledger.call(
+                functions.isRefunded(agent_id, some[0].payment_id)
+            ):  # by a run that was cut off
+                some = [
+                    one
+                    for one in some
+                    if not self._ledger.call(functions.isRefunded(agent_id, one.payment_id))
+                ]
+            if some:
+                self._ledger.send(functions.repay(agent_id, [tuple(one) for one in some]))
 
 
 def _authorization(payment: Payment, nonce: bytes) -> tuple[Any, ...]:

@@ -33,9 +33,7 @@ class KeptTicket:
 
     def payment_abi(self) -> tuple[Any, ...]:
         """The contracts' ``Payment`` struct."""
-        paid = self.payment
-        nonce = paid.nonce(self.ticket.agent_id, self.ticket.request_hash)
-        return (paid.client, nonce, paid.value, paid.valid_after, paid.valid_before, paid.signature)
+        return self.payment.to_abi(self.ticket.agent_id, self.ticket.request_hash)
 
     def to_json(self) -> dict[str, Any]:
         paid = self.payment

@@ -11,7 +11,7 @@ from ._requests import PaidRequest, Receipt, SignedTicket, request_of
 if TYPE_CHECKING:
     from ._attribute import LateInfluence, Settle, Settled, SpanAttributor, explain_action
     from ._batcher import Batcher
-    from ._client import Client
+    from ._client import Client, check_receipt
     from ._deploy import Lineage, Registered, Service, deploy_agent, register_agent
     from ._fleet import Scaling, WorkerState
     from ._index import Index
@@ -57,6 +57,7 @@ __all__ = [
     "State",
     "Uses",
     "WorkerState",
+    "check_receipt",
     "deploy_agent",
     "explain_action",
     "purse_account",
@@ -79,6 +80,7 @@ _LAZY = {
     "register_agent": "_deploy",
     "Batcher": "_batcher",
     "Client": "_client",
+    "check_receipt": "_client",
     "Deployment": "_resume",
     "Uses": "_resume",
     "Keeper": "_keeper",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..attribution import RULE_V2, batch_payouts, rule_id
@@ -19,6 +18,7 @@ from ..registry import (
     Ledger,
     Payment,
     Payout,
+    Repayment,
     value_hash,
 )
 from ._outbox import ActionRow, BatchRow, Outbox, State
@@ -64,7 +64,6 @@ class Batcher:
             done = [self._send(batch) for batch in self._outbox.batches(self.agent_id, State.SIGNED)]
             while rows := self._next_rows():
                 with phase(self._observe, "batch"):
-                    self._refund(rows)
                     fixed = self._fix(rows)
                 done.append(self._send(fixed))
             return done
@@ -184,14 +183,20 @@ class Batcher:
         paid = batch_payouts(net, totals, treasury=settlement.treasury, fixed=fixed)
         return [Payout(*payout) for payout in paid]
 
-    def _refund(self, rows: list[ActionRow]) -> None:
-        """Give back what failed actions were paid; the ledger does it once, however often it is asked."""
-        for row in rows:
+    def _repay(self, batch: BatchRow) -> None:
+        """Give back what the batch's actions were paid and do not charge, before it is anchored: a record alone is no
+        answer to a client that misses its money. The ledger does it once, however often it is asked."""
+        due = []
+        for row in self._outbox.of_batch(batch):
             assert row.executed is not None
             record = ActionRecord.from_block(row.executed["record"], None)
-            if record.fee > record.charge:
-                given = (record.payment_id, record.client, record.fee - record.charge)
-                self._paid(partial(self._ledger.payments.refund, self.agent_id, *given))
+            if row.fee > record.charge:
+                due.append(
+                    Repayment(record.payment_id, record.client, row.fee - record.charge, record.charge)
+                )
+        if due:
+            with phase(self._observe, "repay"):
+                self._paid(lambda: self._ledger.payments.repay(self.agent_id, due))
 
     def _paid(self, work: Callable[[], Any]) -> Any:
         """Do what needs the payments in escrow. Where it is short, a re-organisation dropped some: collect them again."""
@@ -236,6 +241,7 @@ class Batcher:
             if self._ledger.next_nonce(self.agent_id) > row.first_nonce:  # sent before a crash
                 header = self._ledger.anchored(self.agent_id, row.first_nonce)
             else:
+                self._repay(row)
                 header = self._paid(lambda: self._ledger.anchor(batch, row.call["epoch"]))
             if header.batch_digest != batch.header(row.call["epoch"]).batch_digest:
                 raise ChainError(

@@ -117,7 +117,8 @@ def check_receipt(
             "another agent": record.agent_id != paid.agent_id,
             "another request": (record.request_hash, record.payment_id)
             != (paid.request_hash, paid.payment_id),
-            "another payer or fee": (record.client, record.fee) != (paid.payment.client, paid.payment.value),
+            "another payer": record.client != paid.payment.client,
+            "a fee above what was authorised": record.fee > paid.payment.value,
             "an anchor later than the protocol allows": record.anchor_by
             > ledger.now() + ledger.max_anchor_lag,
             "a key that is not the agent's": receipt.signed.signer()

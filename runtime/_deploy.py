@@ -129,6 +129,7 @@ def declaration(
         engine_class=engine_class,
         graph_digest=_source_digest(agent),
         fixed=[FixedShare(*share) for share in agent.fixed.items()],
+        tariff=agent.tariff,
     )
     return (
         manifest,

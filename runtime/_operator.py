@@ -28,6 +28,7 @@ from ..registry import (
     SeedSource,
     SignedRecord,
     Status,
+    action_fee,
     digest_of,
     steps_tree,
 )
@@ -209,12 +210,12 @@ class Operator:
     def _record(self, row: ActionRow, outcome: Outcome, span: Span) -> tuple[ActionRow, ActionContent]:
         paid, ticket = paid_of(row), row.accepted["ticket"]
         try:
-            content, credit = self._content(row, outcome)
+            content, credit, fee = self._content(row, outcome)
         except UserError as error:
             # What cannot be recorded cannot be answered for: the action fails and its fee goes back.
             refused = {"code": error.code, "error": str(error)}
             outcome = Outcome(Status.FAILED, refused, (), outcome.started, outcome.ended)
-            content, credit = self._content(row, outcome)
+            content, credit, fee = self._content(row, outcome)
         executed(span, outcome)
         steps_root = steps_tree([step.leaf(i) for i, step in enumerate(outcome.steps)]).root
 
@@ -230,7 +231,7 @@ class Operator:
                 output_hash=content.output_hash,
                 steps_root=steps_root,
                 rule_id=self._attributor.rule_id,
-                fee=paid.payment.value,
+                fee=fee,
                 replay_class=ReplayClass.EXACT_TOLERANCE,
                 seed_source=SeedSource.OPERATOR if paid.held else SeedSource.CLIENT,
                 anchor_by=ticket["anchor_by"],
@@ -247,11 +248,12 @@ class Operator:
         with phase(self._observe, "record"):
             return self._outbox.execute(row, self._first_nonce, fix), content
 
-    def _content(self, row: ActionRow, outcome: Outcome) -> tuple[ActionContent, Credit]:
-        """Attribute the outcome and store its content. Raises ``UserError`` for what a record cannot hold."""
+    def _content(self, row: ActionRow, outcome: Outcome) -> tuple[ActionContent, Credit, int]:
+        """Attribute the outcome and store its content; with its fee. Raises ``UserError`` for what a record cannot hold."""
         paid = paid_of(row)
+        fee = action_fee(self.manifest, outcome.steps, paid.payment.value)
         with phase(self._observe, "attribute"):
-            credit = self._attributor.credit(outcome, paid.payment.value, row.accepted["ticket"]["epoch"])
+            credit = self._attributor.credit(outcome, fee, row.accepted["ticket"]["epoch"])
         with phase(self._observe, "store"):
             content = ActionContent(
                 manifest=self.manifest.cid,
@@ -270,7 +272,7 @@ class Operator:
                 cid: data for part in (*outcome.steps, content) for cid, data in part.encoded.blocks.items()
             }
             self._store.put_blocks(blocks)  # one flush for all of them
-        return content, credit
+        return content, credit, fee
 
     def _sign(self, row: ActionRow) -> tuple[ActionRow, SignedRecord]:
         assert row.executed is not None  # EXECUTED rows have it

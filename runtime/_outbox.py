@@ -294,6 +294,15 @@ class Outbox:
         with self._db.read() as db:
             return [_batch(row) for row in db.execute(query)]
 
+    def of_batch(self, batch: BatchRow) -> list[ActionRow]:
+        """The actions of a batch, by nonce."""
+        members = (_actions.c.agent_id == batch.agent_id, _actions.c.first_nonce == batch.first_nonce)
+        with self._db.read() as db:
+            return [
+                _action(row)
+                for row in db.execute(sa.select(_actions).where(*members).order_by(_actions.c.nonce))
+            ]
+
     def anchored(self, batch: BatchRow, header: dict[str, Any]) -> None:
         self._move_batch(batch, State.ANCHORED, header=encode(header))
 

@@ -22,13 +22,22 @@ from ..registry import (
 from ._finding import Anchored, Finding
 from ._proofs import anchored_records
 
-__all__ = ["omission", "require_store", "undeclared_model", "withheld_batch", "withheld_record"]
+__all__ = [
+    "keeps",
+    "omission",
+    "refunded_to",
+    "require_store",
+    "undeclared_model",
+    "withheld_batch",
+    "withheld_record",
+]
 
 _MODEL_KINDS = (2, 3)
 
 
 def omission(kept: KeptTicket, ledger: Ledger, store: ContentStore) -> Finding | None:
-    """The ticket's time is over, and there is neither a record in time nor a refund.
+    """The ticket's time is over, and what was paid is not accounted for: by a record in time and what it charges, and by
+    what the client has back.
 
     Raises ``UserError`` for a ticket that is not the agent's, and before its time is over.
     """
@@ -46,25 +55,37 @@ def omission(kept: KeptTicket, ledger: Ledger, store: ContentStore) -> Finding |
         raise UserError(
             "the ticket's key is no longer liable", why=f"it was until {epoch.liable_until}", fix="nothing"
         )
-    for shown in anchored_records(ledger, store, ticket.agent_id):
-        record = shown.signed.record
-        if (record.payment_id, record.request_hash) == (
-            ticket.payment_id,
-            ticket.request_hash,
-        ) and shown.header.anchored_at <= ticket.anchor_by:
-            return None
-    client, amount, _ = ledger.call(
-        ledger.contracts.pool.functions.refundOf(ticket.agent_id, ticket.payment_id)
-    )
-    if str(client) == kept.payment.client and int(amount) >= kept.payment.value:
+    paid = kept.payment.value
+    back = refunded_to(ledger, ticket.agent_id, ticket.payment_id, kept.payment.client)
+    if back >= paid:
         return None
+    why = f"no record of the payment was anchored until {ticket.anchor_by}, and it was not refunded"
+    for shown in anchored_records(ledger, store, ticket.agent_id):
+        if not keeps(shown, ticket.payment_id, ticket.request_hash, ticket.anchor_by):
+            continue
+        if shown.charge + back >= paid:
+            return None
+        why = f"of {paid} wei paid the record charges {shown.charge}, and {back} went back"
     return Finding(
         "Omission",
-        f"no record of the payment was anchored until {ticket.anchor_by}, and it was not refunded",
+        why,
         ticket.agent_id,
         "demandOmission",
         (ticket.to_abi(), kept.signature, kept.payment_abi()),
     )
+
+
+def keeps(shown: Anchored, payment_id: bytes, request_hash: bytes, anchor_by: int) -> bool:
+    """Whether a record is the one that a ticket promised, in time."""
+    record = shown.signed.record
+    same = (record.payment_id, record.request_hash) == (payment_id, request_hash)
+    return same and shown.header.anchored_at <= anchor_by
+
+
+def refunded_to(ledger: Ledger, agent_id: int, payment_id: bytes, client: str) -> int:
+    """Wei of a payment that its client has back."""
+    to, amount, *_ = ledger.call(ledger.contracts.pool.functions.refundOf(agent_id, payment_id))
+    return int(amount) if str(to) == client else 0
 
 
 def undeclared_model(shown: Anchored, ledger: Ledger, store: ContentStore) -> Finding | None:

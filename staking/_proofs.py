@@ -69,16 +69,16 @@ def misdeclared(shown: Anchored) -> Finding | None:
 
 
 def refunded_charge(shown: Anchored, ledger: Ledger) -> Finding | None:
-    """The payment is charged and was refunded by the same operator."""
+    """More of the payment is charged than its operator kept when it refunded it."""
     record = shown.signed.record
     if not shown.charge:
         return None
     refund = ledger.call(ledger.contracts.pool.functions.refundOf(shown.header.agent_id, record.payment_id))
     epoch = ledger.epoch(shown.header.agent_id, shown.header.epoch)
-    _, amount, operator = refund
-    if not amount or epoch is None or str(operator) != epoch.operator:
+    _, amount, operator, charged = refund
+    if not amount or shown.charge <= charged or epoch is None or str(operator) != epoch.operator:
         return None
-    why = f"the payment of nonce {shown.nonce} is charged, and {amount} wei of it were refunded"
+    why = f"nonce {shown.nonce} charges {shown.charge} wei of a payment of which {amount} were refunded and {charged} kept"
     return Finding("RefundedCharge", why, shown.header.agent_id, "proveRefundedCharge", (shown.to_abi(),))
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ChainError, OpenLedgerError
-from ..registry import ContentStore, Ledger, Manifest, block_of
-from ._finding import Demand
+from ..registry import ActionContent, ContentStore, Ledger, Manifest, block_of
+from ._demands import keeps, refunded_to
+from ._finding import Anchored, Demand
 from ._proofs import anchored_records
 
 __all__ = ["Answer", "Responder"]
@@ -111,16 +112,25 @@ class Responder:
         ticket, payment = dict(asked["ticket"]), dict(asked["payment"])
         functions = self._disputes.functions
         given = tuple(ticket.values())
+        promised = bytes(ticket["paymentId"]), bytes(ticket["requestHash"]), int(ticket["anchorBy"])
+        back = refunded_to(self.ledger, demand.agent_id, promised[0], str(payment["client"]))
         for shown in anchored_records(self.ledger, self.store, demand.agent_id):
-            record = shown.signed.record
-            if (
-                record.payment_id == bytes(ticket["paymentId"])
-                and record.request_hash == bytes(ticket["requestHash"])
-                and shown.header.anchored_at <= int(ticket["anchorBy"])
-            ):
+            if not keeps(shown, *promised):
+                continue
+            paid = self._paid(demand, given, payment, shown)
+            if shown.charge + back >= paid:
                 return functions.answerWithRecord(demand.demand_id, given, shown.to_abi())
-        refund = self.ledger.contracts.pool.functions.refundOf(demand.agent_id, ticket["paymentId"])
-        client, amount, _ = self.ledger.call(refund)
-        if str(client) == str(payment["client"]) and int(amount) >= int(payment["value"]):
+        if back >= int(payment["value"]):
             return functions.answerWithRefund(demand.demand_id, given, tuple(payment.values()))
         return None
+
+    def _paid(self, demand: Demand, ticket: Any, claimed: dict[str, Any], shown: Anchored) -> int:
+        """What was paid for the action, in wei. A client may sign several payments with one nonce and demand by a larger one
+        than it spent: then the one that the record holds is shown first."""
+        content = ActionContent.decode(shown.signed.content, self.store.get)
+        spent, value = content.payment, int(claimed["value"])
+        if spent is None or spent.value >= value:
+            return value
+        real = spent.to_abi(demand.agent_id, content.request_hash)
+        self.ledger.send(self._disputes.functions.correctOmission(demand.demand_id, ticket, real))
+        return spent.value

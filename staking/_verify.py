@@ -33,13 +33,16 @@ from ..registry import (
     ReplayClass,
     SeedSource,
     SignedRecord,
+    Status,
     Step,
     SubActionStep,
+    action_fee,
     cid_from_digest,
     decode_step,
     normalise_cid,
     step_seed,
     steps_tree,
+    used_tokens,
 )
 
 __all__ = ["Action", "Check", "ReplayerFor", "Report", "Verdict", "fetch_action", "generation_of", "verify"]
@@ -189,8 +192,8 @@ def _check_seeds(report: Report, action: Action) -> None:
         report.add("seed", Verdict.UNVERIFIED, "the operator chose the seed: no client signature fixes it")
         return
     paid_for = payment.payment_id(record.agent_id, record.request_hash)
-    held = paid_for == record.payment_id and payment.client == record.client and payment.value == record.fee
-    if not report.add("payment", held, "the payment is bound to this request, payer and fee"):
+    held = paid_for == record.payment_id and payment.client == record.client and payment.value >= record.fee
+    if not report.add("payment", held, "the payment is bound to this request and payer, and covers the fee"):
         return
     for index, step in enumerate(action.steps):
         if isinstance(step, ModelCallStep):
@@ -249,6 +252,7 @@ def _check_manifest(report: Report, action: Action, store: ContentStore, cid: st
     except ContentError as error:
         report.add("manifest", Verdict.UNVERIFIED, f"the manifest is not to be had: {error}")
         return
+    _check_fee(report, action, manifest)
     for index, step in enumerate(action.steps):
         if isinstance(step, ModelCallStep):
             # A declared datanet is no model: each asset must be declared as what it was used for.
@@ -261,6 +265,19 @@ def _check_manifest(report: Report, action: Action, store: ContentStore, cid: st
                 f"step {index} uses undeclared assets {missing}" if missing else f"step {index} is declared"
             )
             report.add("manifest", not missing, text)
+
+
+def _check_fee(report: Report, action: Action, manifest: Manifest) -> None:
+    payment, record = action.content.payment, action.record
+    if payment is None or record.status is Status.FAILED:
+        return  # nothing was paid, or nothing is charged
+    due = action_fee(manifest, action.steps, payment.value)
+    by = (
+        "what was paid"
+        if manifest.tariff is None
+        else "its tariff and {} + {} tokens".format(*used_tokens(action.steps))
+    )
+    report.add("fee", record.fee == due, f"a fee of {record.fee} wei, and by {by} {due}")
 
 
 def _check_subs(report: Report, action: Action, store: ContentStore, ledger: Ledger) -> None:

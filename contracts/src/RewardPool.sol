@@ -10,7 +10,7 @@ import { IActionLog } from "./interfaces/IActionLog.sol";
 import { IDelegationPool } from "./interfaces/IDelegationPool.sol";
 import { IOpenToken } from "./interfaces/IOpenToken.sol";
 import { IParameters } from "./interfaces/IParameters.sol";
-import { Claims, IRewardPool } from "./interfaces/IRewardPool.sol";
+import { Claims, IRewardPool, Repayment } from "./interfaces/IRewardPool.sol";
 import { EscrowAddress } from "./libraries/EscrowAddress.sol";
 import { MerkleSum } from "./libraries/MerkleSum.sol";
 import { Records } from "./libraries/Records.sol";
@@ -44,11 +44,12 @@ contract RewardPool is IRewardPool {
         uint32 count;
     }
 
-    /// @dev A payment given back, and who owned the agent then: the one who may not charge it too.
+    /// @dev A payment given back, and who owned the agent then: the one who may charge no more than `charged` of it.
     struct Refund {
         address client;
         uint96 amount;
         address operator;
+        uint96 charged;
     }
 
     /// @notice What is paid.
@@ -96,15 +97,23 @@ contract RewardPool is IRewardPool {
 
     /// @inheritdoc IRewardPool
     function refund(uint256 agentId, bytes32 paymentId, address client, uint256 amount) external {
-        require(actionLog.isOperator(agentId, msg.sender), NotAuthorized(agentId, msg.sender));
-        require(client != address(0), ZeroAccount());
         require(!isRefunded(agentId, paymentId), AlreadyRefunded(agentId, paymentId));
-        address escrow = createEscrow(agentId);
-        uint256 free = Math.saturatingSub(token.balanceOf(escrow), actionLog.openFees(agentId));
+        (address escrow, address owner, uint256 free) = _refunding(agentId);
         require(amount <= free, EscrowShort(free, amount));
-        _refunds[agentId][paymentId] = Refund(client, amount.toUint96(), actionLog.agents().ownerOf(agentId));
-        emit Refunded(agentId, paymentId, client, amount);
-        token.safeTransferFrom(escrow, client, amount);
+        _refund(agentId, escrow, owner, Repayment(paymentId, client, amount.toUint96(), 0));
+    }
+
+    /// @inheritdoc IRewardPool
+    function repay(uint256 agentId, Repayment[] calldata repayments) external {
+        (address escrow, address owner, uint256 free) = _refunding(agentId);
+        uint256 needed;
+        for (uint256 i; i < repayments.length; ++i) {
+            Repayment memory r = repayments[i];
+            if (isRefunded(agentId, r.paymentId)) continue;
+            needed += r.amount;
+            require(needed <= free, EscrowShort(free, needed));
+            _refund(agentId, escrow, owner, r);
+        }
     }
 
     /// @inheritdoc IRewardPool
@@ -221,10 +230,10 @@ contract RewardPool is IRewardPool {
     function refundOf(uint256 agentId, bytes32 paymentId)
         external
         view
-        returns (address client, uint256 amount, address operator)
+        returns (address client, uint256 amount, address operator, uint256 charged)
     {
         Refund memory r = _refunds[agentId][paymentId];
-        return (r.client, r.amount, r.operator);
+        return (r.client, r.amount, r.operator, r.charged);
     }
 
     /// @inheritdoc IRewardPool
@@ -262,6 +271,21 @@ contract RewardPool is IRewardPool {
     /// @inheritdoc IRewardPool
     function escrowOf(uint256 agentId) public view returns (address) {
         return EscrowAddress.compute(agentId, _escrowCodeHash, address(this));
+    }
+
+    /// @dev What the caller, who may act for the agent, can give back, from where and in whose name.
+    function _refunding(uint256 agentId) private returns (address escrow, address owner, uint256 free) {
+        require(actionLog.isOperator(agentId, msg.sender), NotAuthorized(agentId, msg.sender));
+        escrow = createEscrow(agentId);
+        owner = actionLog.agents().ownerOf(agentId);
+        free = Math.saturatingSub(token.balanceOf(escrow), actionLog.openFees(agentId));
+    }
+
+    function _refund(uint256 agentId, address escrow, address owner, Repayment memory r) private {
+        require(r.client != address(0), ZeroAccount());
+        _refunds[agentId][r.paymentId] = Refund(r.client, r.amount, owner, r.charged);
+        emit Refunded(agentId, r.paymentId, r.client, r.amount);
+        token.safeTransferFrom(escrow, r.client, r.amount);
     }
 
     function _claim(

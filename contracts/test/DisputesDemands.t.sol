@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import { IDisputeErrors, IDisputeEvents } from "src/interfaces/IDisputes.sol";
+import { Repayment } from "src/interfaces/IRewardPool.sol";
 import { Records } from "src/libraries/Records.sol";
 import { Demand, DemandState, Distribution } from "src/types/DisputeTypes.sol";
 import { Param } from "src/types/Param.sol";
@@ -68,11 +69,50 @@ contract DisputesDemandsTest is Faults {
         _rotate(operator);
         ActionRecord memory record = _kept(ticket, FEE);
         record.status = 2;
+        vm.prank(operator);
+        pool.refund(agentId, ticket.paymentId, client, FEE);
         AnchoredRecord memory shown = _anchorOne(record);
         vm.warp(ticket.anchorBy + 1);
         uint256 id = _demand(ticket, payment);
         disputes.answerWithRecord(id, ticket, shown);
         _expectUntouched(id);
+    }
+
+    function test_omission_aFailedRecordWithoutItsRefundDoesNotAnswer() public {
+        (Ticket memory ticket, Payment memory payment) = _promise(FEE);
+        ActionRecord memory record = _kept(ticket, FEE);
+        record.status = 2;
+        AnchoredRecord memory shown = _anchorOne(record);
+        vm.warp(ticket.anchorBy + 1);
+        uint256 id = _demand(ticket, payment);
+        _expectNotAnAnswer();
+        disputes.answerWithRecord(id, ticket, shown);
+        assertEq(_enforce(id).total, 80 ether);
+    }
+
+    /// @dev What a metered action did not use is its client's.
+    function test_omission_aMeteredRecordAnswersOnceTheRestIsBack() public {
+        (Ticket memory ticket, Payment memory payment) = _promise(FEE);
+        AnchoredRecord memory shown = _anchorOne(_kept(ticket, FEE / 4));
+        vm.warp(ticket.anchorBy + 1);
+        uint256 id = _demand(ticket, payment);
+        _expectNotAnAnswer();
+        disputes.answerWithRecord(id, ticket, shown);
+        _repay(ticket.paymentId, client, uint96(FEE - FEE / 4), uint96(FEE / 4));
+        disputes.answerWithRecord(id, ticket, shown);
+        _expectUntouched(id);
+        vm.expectRevert(IDisputeErrors.NoConflict.selector);
+        disputes.proveRefundedCharge(shown);
+    }
+
+    function test_omission_aRestThatWentElsewhereDoesNotAnswer() public {
+        (Ticket memory ticket, Payment memory payment) = _promise(FEE);
+        AnchoredRecord memory shown = _anchorOne(_kept(ticket, FEE / 4));
+        _repay(ticket.paymentId, operator, uint96(FEE - FEE / 4), uint96(FEE / 4));
+        vm.warp(ticket.anchorBy + 1);
+        uint256 id = _demand(ticket, payment);
+        _expectNotAnAnswer();
+        disputes.answerWithRecord(id, ticket, shown);
     }
 
     function test_omission_aRefundAnswers() public {
@@ -622,6 +662,13 @@ contract DisputesDemandsTest is Faults {
     {
         payment = _authorized(value, nonce);
         ticket = _ticket(payment);
+    }
+
+    function _repay(bytes32 paymentId, address to, uint96 amount, uint96 charged) private {
+        Repayment[] memory given = new Repayment[](1);
+        given[0] = Repayment(paymentId, to, amount, charged);
+        vm.prank(operator);
+        pool.repay(agentId, given);
     }
 
     function _demand(Ticket memory ticket, Payment memory payment) private returns (uint256) {

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import { IDisputeErrors } from "src/interfaces/IDisputes.sol";
+import { Repayment } from "src/interfaces/IRewardPool.sol";
 import { Records } from "src/libraries/Records.sol";
 import { Distribution } from "src/types/DisputeTypes.sol";
 import { ActionRecord, AnchoredRecord, BatchHeader, Claim, FixedSplit, SumNode } from "src/types/Records.sol";
@@ -107,6 +108,20 @@ contract DisputesFaultsTest is Faults {
         AnchoredRecord memory shown = _anchorOne(record);
         _expectNoConflict();
         disputes.proveRefundedCharge(shown);
+    }
+
+    function test_refundedCharge_aMeteredActionChargesWhatItLeft() public {
+        AnchoredRecord memory shown = _anchorOne(_record(0, FEE));
+        _repay(shown.record.paymentId, 1, uint96(FEE));
+        _expectNoConflict();
+        disputes.proveRefundedCharge(shown);
+    }
+
+    function test_refundedCharge_aMeteredActionThatChargesMoreThanItLeft() public {
+        AnchoredRecord memory shown = _anchorOne(_record(0, FEE));
+        _repay(shown.record.paymentId, 1, uint96(FEE) - 1);
+        vm.prank(challenger);
+        assertEq(disputes.proveRefundedCharge(shown).total, 80 ether);
     }
 
     function test_refundedCharge_aSellerIsNotFramedByItsBuyer() public {
@@ -436,6 +451,14 @@ contract DisputesFaultsTest is Faults {
         _pay(amount);
         vm.prank(by);
         pool.refund(agentId, paymentId, client, amount);
+    }
+
+    function _repay(bytes32 paymentId, uint96 amount, uint96 charged) private {
+        _pay(amount);
+        Repayment[] memory given = new Repayment[](1);
+        given[0] = Repayment(paymentId, client, amount, charged);
+        vm.prank(operator);
+        pool.repay(agentId, given);
     }
 
     function _owner() private view returns (address) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import { Repayment } from "src/interfaces/IRewardPool.sol";
 import {
     ActionRecord,
     AnchoredRecord,
@@ -29,6 +30,14 @@ contract FaultsGasTest is Faults {
         vm.prank(operator);
         pool.refund(agentId, a.record.paymentId, client, FEE);
         vm.snapshotGasLastCall("settlement", "refund");
+        Repayment[] memory given = new Repayment[](64);
+        for (uint256 i; i < 64; ++i) {
+            given[i] = Repayment(keccak256(abi.encode("metered", i)), client, uint96(FEE / 64), uint96(FEE));
+        }
+        _pay(FEE);
+        vm.prank(operator);
+        pool.repay(agentId, given);
+        vm.snapshotGasLastCall("settlement", "repay, 64 payments");
         vm.prank(challenger);
         disputes.proveRefundedCharge(a);
         vm.snapshotGasLastCall("disputes", "proveRefundedCharge, of 1024 records");

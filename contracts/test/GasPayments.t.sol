@@ -7,7 +7,7 @@ import { PaymentCollector } from "src/PaymentCollector.sol";
 import { Authorization } from "src/interfaces/IPaymentCollector.sol";
 
 /// @title Full transactions, intrinsic gas and calldata included: FOUNDRY_PROFILE=gas forge test.
-contract GasPaymentsTest is Test {
+contract PaymentsGasTest is Test {
     bytes32 private constant TRANSFER_TYPEHASH = keccak256(
         "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
     );

@@ -7,7 +7,7 @@ import { SponsoredAccount } from "src/SponsoredAccount.sol";
 import { Call, ISponsoredAccount } from "src/interfaces/ISponsoredAccount.sol";
 
 /// @title Full transactions, intrinsic gas and calldata included: FOUNDRY_PROFILE=gas forge test.
-contract GasSponsoredTest is Test {
+contract SponsoredGasTest is Test {
     OpenToken private token = new OpenToken();
     SponsoredAccount private code = new SponsoredAccount();
     address private user;

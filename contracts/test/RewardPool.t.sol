@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import { stdError } from "forge-std/Test.sol";
 import { IActionLog } from "src/interfaces/IActionLog.sol";
-import { IRewardPool } from "src/interfaces/IRewardPool.sol";
+import { IRewardPool, Repayment } from "src/interfaces/IRewardPool.sol";
 import { Records } from "src/libraries/Records.sol";
 import { Param } from "src/types/Param.sol";
 import { ActionRecord, BatchHeader, Claim, SumNode } from "src/types/Records.sol";
@@ -236,6 +236,61 @@ contract RewardPoolTest is World {
         vm.expectRevert(IRewardPool.ZeroAccount.selector);
         vm.prank(operator);
         pool.refund(agentId, keccak256("payment"), address(0), 1 ether);
+    }
+
+    function test_repay_givesBackWhatIsNotChargedOnce() public {
+        _pay(6 ether);
+        Repayment[] memory given = new Repayment[](2);
+        given[0] = Repayment(keccak256("metered"), client, 1 ether, 2 ether);
+        given[1] = Repayment(keccak256("failed"), stranger, 3 ether, 0);
+        (uint256 clients, uint256 strangers) = (token.balanceOf(client), token.balanceOf(stranger));
+        vm.prank(recordKey);
+        pool.repay(agentId, given);
+        assertEq(token.balanceOf(client), clients + 1 ether);
+        assertEq(token.balanceOf(stranger), strangers + 3 ether);
+        (address to, uint256 amount, address by, uint256 charged) =
+            pool.refundOf(agentId, keccak256("metered"));
+        assertEq(to, client);
+        assertEq(by, operator);
+        assertEq(amount, 1 ether);
+        assertEq(charged, 2 ether);
+        // whatever a copy says by then
+        given[0].amount = 2 ether;
+        vm.prank(operator);
+        pool.repay(agentId, given);
+        assertEq(token.balanceOf(client), clients + 1 ether);
+        vm.expectRevert(
+            abi.encodeWithSelector(IRewardPool.AlreadyRefunded.selector, agentId, keccak256("metered"))
+        );
+        vm.prank(operator);
+        pool.refund(agentId, keccak256("metered"), client, 1 ether);
+    }
+
+    function test_repay_cannotTouchAnchoredFees() public {
+        _anchorMany(1, 1 ether);
+        _pay(2 ether);
+        Repayment[] memory given = new Repayment[](2);
+        given[0] = Repayment(keccak256("first"), client, 1.5 ether, 0);
+        given[1] = Repayment(keccak256("second"), client, 1 ether, 0);
+        vm.startPrank(operator);
+        vm.expectRevert(abi.encodeWithSelector(IRewardPool.EscrowShort.selector, 2 ether, 2.5 ether));
+        pool.repay(agentId, given);
+        assertFalse(pool.isRefunded(agentId, keccak256("first")), "all or nothing");
+        given[1].amount = 0.5 ether;
+        pool.repay(agentId, given);
+        vm.stopPrank();
+    }
+
+    function test_repay_revertsForStrangersAndZero() public {
+        _pay(1 ether);
+        Repayment[] memory given = new Repayment[](1);
+        given[0] = Repayment(keccak256("payment"), address(0), 1 ether, 0);
+        vm.expectRevert(abi.encodeWithSelector(IRewardPool.NotAuthorized.selector, agentId, stranger));
+        vm.prank(stranger);
+        pool.repay(agentId, given);
+        vm.expectRevert(IRewardPool.ZeroAccount.selector);
+        vm.prank(operator);
+        pool.repay(agentId, given);
     }
 
     function test_collect_revertsForOthers() public {

@@ -17,7 +17,7 @@ from langgraph.graph import END, START, StateGraph
 
 from openledger.agents import Models, agent
 from openledger.datanets import span_index
-from openledger.registry import Connection
+from openledger.registry import Connection, Tariff
 from openledger.runtime import Batcher, LocalRunner, Operator, Outbox, SpanAttributor, Spent
 from openledger.settings import Settings
 
@@ -33,7 +33,7 @@ def double(n: int) -> int:
     return 2 * n
 
 
-@agent("doubler", price=10**16, input="x", output="y")
+@agent("doubler", price=10**16, input="x", output="y", tariff=Tariff(0, 0, base=4 * 10**15))
 def doubler() -> Any:
     graph = StateGraph(State)
     graph.add_node("double", lambda state: {"y": double.invoke({"n": state["x"]})})

@@ -30,13 +30,14 @@ from openledger.registry import (
     SignedRecord,
     Split,
     Status,
+    Tariff,
     cid_from_digest,
     cid_of,
     step_seed,
 )
 from openledger.runtime import Batcher, Client, Credit, Job, LocalRunner, Operator, Outbox, Receipt
 from openledger.settings import Settings
-from openledger.staking import Anchored, Finding, find_fault, stake
+from openledger.staking import Anchored, Demand, Finding, Responder, find_fault, stake
 
 OPEN = 10**18
 PRICE = OPEN // 10
@@ -176,7 +177,7 @@ class World:
         assert self.connection.devnet is not None
         return self.connection.as_(self.connection.devnet.accounts[number])
 
-    def open(self, runner: Any = None, *, fixed: int = 1000) -> Shop:
+    def open(self, runner: Any = None, *, fixed: int = 1000, tariff: Tariff | None = None) -> Shop:
         """A new agent with stake, a manifest of one model, one datanet and one fixed share, in service."""
         owner, agents = self.account(OWNER), self.connection.agents
         agent_id = agents.register(owner.signer, "Doubler", "Doubles")
@@ -191,6 +192,7 @@ class World:
             "cpu",
             bytes(32),
             [FixedShare(PARTNER, fixed)],
+            tariff,
         )
         key = Account.create()
         epoch = agents.open_epoch(owner.signer, agent_id, key.address, manifest)
@@ -274,6 +276,19 @@ class World:
         assert ledger.balance(contracts.address("Disputes")) == 0
         staked = sum(self.position(shop) + self.position(shop, BUYER) for shop in self.shops)
         assert ledger.balance(contracts.address("StakeVault")) == staked
+
+
+def answered(world: World, shop: Shop, number: int) -> None:
+    """The responder answers; whoever demanded has paid for it."""
+    bond = Demand.read(world.watcher, number).bond
+    helper = world.account(BUYER)
+    responder = Responder(helper, world.store, [shop.agent_id])
+    before = helper.balance(helper.address)
+    (answer,) = responder.respond()
+    assert answer.problem is None
+    assert answer.earned == bond == helper.balance(helper.address) - before
+    assert Demand.read(world.watcher, number).state == "Answered"
+    assert responder.respond() == []
 
 
 @contextmanager

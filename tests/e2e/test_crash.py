@@ -26,6 +26,7 @@ PHASES = (
     "receipt",
     "batch",
     "anchor",
+    "repay",
     "settle",
 )
 POINTS = [f"{phase}:{edge}" for phase in PHASES for edge in ("begin", "end")]
@@ -107,13 +108,15 @@ def test_the_client_paid_each_action_once_and_the_escrow_is_empty(
     history: Any, registered: Any, connection: Connection
 ) -> None:
     spent = history["before"] - connection.ledger.balance(history["client"].address)
-    assert spent == len(POINTS) * doubler.price
+    assert doubler.tariff is not None
+    assert spent == len(POINTS) * doubler.tariff.base
     assert connection.ledger.balance(connection.ledger.payments.escrow_of(registered.agent_id)) == 0
 
 
-def test_what_was_anchored_adds_up_to_what_was_paid(
+def test_what_was_anchored_adds_up_to_what_was_charged(
     history: Any, registered: Any, connection: Connection
 ) -> None:
     headers = list(connection.ledger.batches(registered.agent_id))
-    assert sum(header.sum for header in headers) == len(POINTS) * doubler.price
+    assert doubler.tariff is not None
+    assert sum(header.sum for header in headers) == len(POINTS) * doubler.tariff.base
     assert sum(header.count for header in headers) == len(POINTS)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from shops import BUYER, OPEN, OWNER, PARTNER, PRICE, SLASH, STAKE, Calls, Shop, World, open_world
+from shops import BUYER, OPEN, OWNER, PARTNER, PRICE, SLASH, STAKE, Calls, Shop, World, answered, open_world
 
 from openledger.errors import ChainError, ContentError
 from openledger.registry import (
@@ -25,7 +25,7 @@ from openledger.registry import (
     decode_step,
     steps_tree,
 )
-from openledger.staking import Demand, Finding, Responder, enforce, stake, unstake
+from openledger.staking import Finding, enforce, stake, unstake
 
 
 @pytest.fixture(scope="module")
@@ -380,16 +380,3 @@ def asked_before(world: World, header_hash: bytes) -> bool:
     every = 2**64 - 1
     asked = world.watcher.events(disputes.events.Demanded, nonce=every)
     return sum(bytes(one["headerHash"]) == header_hash for one in asked) == 2
-
-
-def answered(world: World, shop: Shop, number: int) -> None:
-    """The responder answers; whoever demanded has paid for it."""
-    bond = Demand.read(world.watcher, number).bond
-    helper = world.account(BUYER)
-    responder = Responder(helper, world.store, [shop.agent_id])
-    before = helper.balance(helper.address)
-    (answer,) = responder.respond()
-    assert answer.problem is None
-    assert answer.earned == bond == helper.balance(helper.address) - before
-    assert Demand.read(world.watcher, number).state == "Answered"
-    assert responder.respond() == []

@@ -112,7 +112,8 @@ abstract contract DemandResolver is Evidence, IDemandResolver {
         require(
             shown.header.agentId == ticket.agentId && shown.record.paymentId == ticket.paymentId
                 && shown.record.requestHash == ticket.requestHash
-                && shown.header.anchoredAt <= ticket.anchorBy,
+                && shown.header.anchoredAt <= ticket.anchorBy
+                && shown.proof.charge + _refundTo(d.client, ticket) >= d.fee,
             NotAnAnswer()
         );
         _answered(id, d);
@@ -122,8 +123,7 @@ abstract contract DemandResolver is Evidence, IDemandResolver {
     function answerWithRefund(uint256 id, Ticket calldata ticket, Payment calldata payment) external {
         Demand storage d = _requireAnswerable(id, Fault.Omission, Records.structHash(ticket));
         _requirePaid(ticket, payment);
-        (address client, uint256 amount,) = rewardPool.refundOf(ticket.agentId, ticket.paymentId);
-        require(client == payment.client && amount >= payment.value, NotAnAnswer());
+        require(_refundTo(payment.client, ticket) >= payment.value, NotAnAnswer());
         _answered(id, d);
     }
 
@@ -301,6 +301,12 @@ abstract contract DemandResolver is Evidence, IDemandResolver {
         d = _requireOpen(id);
         require(block.timestamp <= d.answerBy, TooLate(d.answerBy));
         require(d.fault == fault && d.subject == subject, NotAnAnswer());
+    }
+
+    /// @dev Wei of the ticket's payment that its client has back.
+    function _refundTo(address client, Ticket calldata ticket) private view returns (uint256) {
+        (address to, uint256 amount,,) = rewardPool.refundOf(ticket.agentId, ticket.paymentId);
+        return to == client ? amount : 0;
     }
 
     /// @dev The ticket's client signed this payment to the agent, and spent it. Which of several authorizations with

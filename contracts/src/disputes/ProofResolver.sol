@@ -91,10 +91,10 @@ abstract contract ProofResolver is Evidence, IProofResolver {
     /// @inheritdoc IProofResolver
     function proveRefundedCharge(AnchoredRecord calldata shown) external returns (Distribution memory) {
         address operator = _requireShown(shown);
-        (, uint256 refunded, address refunder) =
+        (, uint256 refunded, address refunder, uint256 charged) =
             rewardPool.refundOf(shown.header.agentId, shown.record.paymentId);
         // nor by what a later owner refunds
-        require(shown.proof.charge != 0 && refunded != 0 && operator == refunder, NoConflict());
+        require(shown.proof.charge > charged && refunded != 0 && operator == refunder, NoConflict());
         return _convictShown(Fault.RefundedCharge, shown, operator, shown.proof.charge, 0);
     }
 

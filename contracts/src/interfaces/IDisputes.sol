@@ -229,7 +229,7 @@ interface IProofResolver {
         external
         returns (Distribution memory);
 
-    /// @notice Slashes an operator that charges a payment which it also refunded, before or after.
+    /// @notice Slashes an operator that charges more of a payment than it left itself when refunding it, before or after.
     function proveRefundedCharge(AnchoredRecord calldata shown) external returns (Distribution memory);
 
     /// @notice Slashes an operator that anchored a record as what it is not: its leaf charges something else than the
@@ -290,7 +290,8 @@ interface IDemandResolver {
         Parent[] calldata path
     ) external returns (uint256 id);
 
-    /// @notice Answers an omission: the record, in a batch that was anchored in time. Anyone may answer anything.
+    /// @notice Answers an omission: the record, in a batch that was anchored in time, and what it does not charge of the
+    /// payment back with the client. Anyone may answer anything.
     function answerWithRecord(uint256 id, Ticket calldata ticket, AnchoredRecord calldata shown) external;
 
     /// @notice Answers an omission: the payment was refunded to its client, at least in the value of this

@@ -15,6 +15,14 @@ enum Claims {
     Corrected
 }
 
+/// @notice What is given back of a payment, and what of it may be charged: wei, together what was paid.
+struct Repayment {
+    bytes32 paymentId;
+    address client;
+    uint96 amount;
+    uint96 charged;
+}
+
 /// @title Escrows that payers pay into, and claims against final batches.
 interface IRewardPool {
     /// @notice Only the action log may call.
@@ -69,6 +77,11 @@ interface IRewardPool {
     /// Callable by whoever may act for the agent; open fees cannot be touched.
     function refund(uint256 agentId, bytes32 paymentId, address client, uint256 amount) external;
 
+    /// @notice Returns to their payers what is not charged of payments: of a metered action what it did not use, of a
+    /// failed one all. A payment that was refunded before is left out, so a copy of the call changes nothing.
+    /// Callable as {refund}; all of it or nothing.
+    function repay(uint256 agentId, Repayment[] calldata repayments) external;
+
     /// @notice Pays a payout of a final batch to its account; finalises the batch first when that is due.
     /// A payout to the DelegationPool is a reward of those who delegate to the batch's operator. Anyone may call.
     function claim(
@@ -122,11 +135,12 @@ interface IRewardPool {
     /// @notice Whether the payment was refunded.
     function isRefunded(uint256 agentId, bytes32 paymentId) external view returns (bool);
 
-    /// @notice Who was given back what, and who owned the agent then; zeros when the payment was not refunded.
+    /// @notice Who was given back what, who owned the agent then, and what they may charge of the payment all the same;
+    /// zeros when the payment was not refunded.
     function refundOf(uint256 agentId, bytes32 paymentId)
         external
         view
-        returns (address client, uint256 amount, address operator);
+        returns (address client, uint256 amount, address operator, uint256 charged);
 
     /// @notice Wei owed to an account outside of batches.
     function creditOf(address account) external view returns (uint256);

@@ -40,7 +40,7 @@ abstract contract Books is Test {
         selectors[2] = Handler.withdraw.selector;
         selectors[3] = Handler.sell.selector;
         selectors[4] = Handler.anchor.selector;
-        selectors[5] = Handler.refund.selector;
+        selectors[5] = Handler.repay.selector;
         selectors[6] = Handler.finalize.selector;
         selectors[7] = Handler.claim.selector;
         selectors[8] = Handler.equivocate.selector;

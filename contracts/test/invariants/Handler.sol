@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import { Param } from "src/types/Param.sol";
-import { Claims } from "src/interfaces/IRewardPool.sol";
+import { Claims, Repayment } from "src/interfaces/IRewardPool.sol";
 import { Answer } from "src/libraries/Answer.sol";
 import { Records } from "src/libraries/Records.sol";
 import { DemandState, Dispute, Fault, LeafOpening, OpenedLeaf, State } from "src/types/DisputeTypes.sol";
@@ -157,11 +157,15 @@ contract Handler is QuestionCase {
         }
     }
 
-    function refund(uint256 amount) external {
-        amount = bound(amount, 1, 3 ether);
-        _pay(amount);
+    function repay(uint256 amount, uint256 count) external {
+        Repayment[] memory given = new Repayment[](bound(count, 0, 4));
+        for (uint256 i; i < given.length; ++i) {
+            amount = bound(amount, 1, 3 ether);
+            _pay(amount);
+            given[i] = Repayment(keccak256(abi.encode("repay", _payments++)), client, uint96(amount), 1 ether);
+        }
         vm.prank(operator);
-        pool.refund(agentId, keccak256(abi.encode("refund", _payments++)), client, amount);
+        pool.repay(agentId, given);
     }
 
     function finalize(uint256 which) public {

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from uuid import uuid4
@@ -19,7 +20,7 @@ from ._refusals import check_request
 from ._replica import NAMESPACE, Info, PoolConfig, Replica, actor_name
 from ._router import State
 from ._stream import Chunk
-from ._types import AdapterRef, AssetRef, Choice, Generation, GenerationRequest, Sampling
+from ._types import LENGTH, STOP, AdapterRef, AssetRef, Choice, Generation, GenerationRequest, Sampling
 
 __all__ = ["EnginePool", "PoolConfig"]
 
@@ -182,6 +183,23 @@ class EnginePool:
                 yield chunk
         finally:
             run(_close(chunks))
+
+    def cut(self, request: GenerationRequest, made: Chunk, length: int) -> Generation:
+        """What a stream has made, ended at ``length`` tokens or where it is now: as the request for no more would have been."""
+        tokens, sampling = made.tokens[:length], request.sampling
+        stops = self.stop_token_ids if sampling.stop_token_ids is None else sampling.stop_token_ids
+        stopped = tokens[-1] in stops
+        return Generation(
+            prompt=request.prompt,
+            tokens=tokens,
+            logprobs=made.logprobs[:length],
+            finish=STOP if stopped else LENGTH,
+            adapter=request.adapter,
+            base=self.base_asset,
+            engine_class=self.engine_class,
+            seed=request.seed,
+            sampling=sampling if stopped else replace(sampling, max_tokens=len(tokens)),
+        )
 
     def score(self, prompt: list[int], tokens: list[int], adapter: AdapterRef | None) -> list[int]:
         return cast(list[int], self._call(adapter, "score", prompt, tokens, adapter))

@@ -10,7 +10,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import sqlalchemy as sa
@@ -55,7 +55,7 @@ _sub_payments = sa.Table(
     sa.Column("payment_id", sa.String(66), primary_key=True),
     sa.Column("parent", sa.String(66), nullable=False, index=True),  # payment id of the action that pays
     sa.Column("agent_id", sa.Integer, nullable=False),
-    sa.Column("wei", sa.String(78), nullable=False),  # decimal; 0 once it was given back
+    sa.Column("wei", sa.String(78), nullable=False),  # decimal; once there is a receipt, what it charges
     sa.Column("receipt", sa.Text),
 )
 
@@ -154,9 +154,10 @@ class Purse:
         from .gateway import OpenScheme
 
         contracts, client = self._connection.contracts, x402ClientSync()
+        scheme: Literal["exact", "upto"] = "upto" if terms.accepts[0].scheme == "upto" else "exact"
         client.register(
             f"eip155:{contracts.chain.chain_id}",
-            OpenScheme(self._signer, now=self._ledger.now, salt=asked.salt),
+            OpenScheme(self._signer, scheme, now=self._ledger.now, salt=asked.salt),
         )
         client.set_spend_controls(False)  # all of it was checked
         payment = client.create_payment_payload(terms)
@@ -173,7 +174,7 @@ class Purse:
             [price] = required.accepts
             told = {
                 "amount": (int(price.amount) >= 0, True),
-                "scheme": (price.scheme, "exact"),
+                "scheme": (price.scheme in ("exact", "upto"), True),
                 "network": (price.network, f"eip155:{contracts.chain.chain_id}"),
                 "token": (str(price.asset).lower(), str(contracts.token.address).lower()),
                 "escrow": (price.pay_to.lower(), self._ledger.payments.escrow_of(agent_id).lower()),
@@ -227,9 +228,8 @@ class Purse:
             return db.execute(sa.select(_sub_payments).where(_sub_payments.c.payment_id == paid)).first()
 
     def _finished(self, paid: str, cid: str) -> None:
-        values: dict[str, Any] = {"receipt": cid}
-        if SignedRecord.decode(self._connection.store.get(cid), cid).record.charge == 0:
-            values["wei"] = "0"  # it goes back
+        charge = SignedRecord.decode(self._connection.store.get(cid), cid).record.charge
+        values: dict[str, Any] = {"receipt": cid, "wei": str(charge)}  # the rest goes back
         with self._db.write() as db:
             db.execute(_sub_payments.update().where(_sub_payments.c.payment_id == paid).values(values))
 

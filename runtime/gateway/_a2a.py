@@ -53,6 +53,7 @@ from ._agents import Agents, Served
 from ._answers import Sse, begun, ended, payer_of, told
 from ._calls import Call, Calls
 from ._errors import PaymentRefused
+from ._x402 import metered
 
 __all__ = ["A2a", "rpc_routes"]
 
@@ -243,6 +244,8 @@ class A2a(RequestHandler):
         paid = paid_of(row)
         receipt = served.service.operator.finish(paid.payment_id)
         settled = None if paid.held else self._calls.till.settled(paid)
+        if settled is not None and served.tariff is not None:
+            settled = metered(settled, receipt.record)
         return ended_task(task_id, context_id, receipt, told(paid, receipt), settled)
 
     # -- what there is not ------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from uuid import uuid4
 from a2a.types import Artifact, Message, Part, Role, Task, TaskState, TaskStatus
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.struct_pb2 import Struct, Value
-from x402.http.utils import decode_payment_response_header
+from x402.schemas import SettleResponse
 
 from ...errors import UserError
 from ...registry import Status
@@ -158,14 +158,18 @@ def unpaid(task_id: str, context_id: str, error: PaymentRefused, *, tried: bool)
 
 
 def ended_task(
-    task_id: str, context_id: str, receipt: Receipt, extension: Mapping[str, Any], settled: str | None
+    task_id: str,
+    context_id: str,
+    receipt: Receipt,
+    extension: Mapping[str, Any],
+    settled: SettleResponse | None,
 ) -> Task:
     """What an action ended as. The receipt is in the metadata of the task and of its artifact; an interrupt's question is
     its status message."""
     about = {"openledger": extension}
     paid: dict[str, Any] = {}
     if settled is not None:
-        told = decode_payment_response_header(settled).model_dump(by_alias=True, exclude_none=True)
+        told = settled.model_dump(by_alias=True, exclude_none=True)
         paid = {STATUS: "payment-completed", RECEIPTS: [told]}
     status = receipt.record.status
     if status is Status.FAILED:

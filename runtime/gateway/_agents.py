@@ -11,7 +11,7 @@ from typing import Any
 
 from ...agents import Agent
 from ...errors import UserError
-from ...registry import Connection
+from ...registry import Connection, Tariff
 from .._deploy import Service
 from ._model_agent import model_agent
 
@@ -35,8 +35,24 @@ class Served:
 
     @property
     def price(self) -> int:
-        """Wei an action."""
+        """Wei that a client authorises for an action."""
         return self.agent.price
+
+    @property
+    def tariff(self) -> Tariff | None:
+        """What of that is charged, as its epoch commits to it; None where it is all."""
+        return self.service.registered.manifest.tariff
+
+    @property
+    def costs(self) -> str:
+        """What an action costs, in words."""
+        tariff = self.tariff
+        if tariff is None:
+            return f"Costs {self.price} wei of OPEN an action."
+        return (
+            f"Costs {tariff.base} wei of OPEN an action, {tariff.prompt} a prompt token and {tariff.output} an output "
+            f"token, {self.price} at most: that is paid first, and the rest goes back."
+        )
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -96,6 +112,7 @@ class Served:
                 "agent": self.agent_id,
                 "description": self.agent.description,
                 "price": str(self.price),
+                "tariff": None if self.tariff is None else self.tariff.to_json(),
                 "escrow": self.escrow,
                 "epoch": registered.epoch,
                 "manifest": registered.manifest.cid,

@@ -9,7 +9,9 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 from x402.http.constants import PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER
+from x402.http.utils import encode_payment_response_header
 
 from ...errors import OpenLedgerError, OverloadedError
 from ...registry import Status
@@ -72,6 +74,7 @@ def told(paid: PaidRequest, receipt: Receipt) -> dict[str, Any]:
         "receipt": receipt.cid,
         "status": record.status.name.lower(),
         "charged": str(record.charge),
+        "refund": str(paid.payment.value - record.charge),
         "nonce": record.nonce,
         "anchor_by": record.anchor_by,
         "thread": paid.request["thread"] or "0x" + record.payment_id.hex(),
@@ -86,7 +89,7 @@ def headers_of(call: Call, receipt: Receipt | None = None) -> dict[str, str]:
     if receipt is not None:
         found[RECEIPT_HEADER] = receipt.cid
     if call.settled is not None:
-        found[PAYMENT_RESPONSE_HEADER] = call.settled
+        found[PAYMENT_RESPONSE_HEADER] = encode_payment_response_header(call.settled)
     return found
 
 
@@ -109,11 +112,22 @@ class Sse:
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._told = 0
+        self._cuts = self._left = False
 
     def respond(self, events: AsyncIterator[str]) -> StreamingResponse:
-        """The response; the call must have been paid. What goes wrong later is the stream's last event."""
+        """The response; the call must have been paid. What goes wrong later is the stream's last event. A metered answer whose
+        client hangs up ends there: it pays for what it was given."""
+        self._cuts = self._call.served.tariff is not None
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"} | headers_of(self._call)
-        return StreamingResponse(self._guarded(events), media_type="text/event-stream", headers=headers)
+        return _Stream(self, self._guarded(events), media_type="text/event-stream", headers=headers)
+
+    def leave(self) -> None:
+        """The client listens no more: it has all, or hung up."""
+        if not self._left and self._call.streams is not None:
+            self._left = True
+            paid, receipt = self._call.paid.result(), self._call.receipt
+            self._call.streams.leave(paid, receipt, self._told if self._cuts else None)
 
     async def text(self, *, stripped: bool) -> AsyncIterator[str]:
         """The answer as far as it is made before its end; nothing now and then, while nothing is made."""
@@ -123,8 +137,13 @@ class Sse:
                 yield ""
             return
         paid = await wait(self._call.paid)
-        async for piece in streams.text(paid, self._call.receipt, stripped=stripped, silence=_ALIVE):
-            yield piece
+        made = streams.text(paid, self._call.receipt, stripped=stripped, silence=_ALIVE)
+        try:
+            async for piece, tokens in made:
+                yield piece
+                self._told = tokens
+        finally:
+            self.leave()
 
     async def alive(self) -> AsyncIterator[str]:
         """Comments while the action runs; ends with it."""
@@ -143,3 +162,17 @@ class Sse:
                 yield event
         except OpenLedgerError as error:
             yield self.event(body_of(error, status_of(error)), None)
+
+
+class _Stream(StreamingResponse):
+    """Notices that its client has gone even before its first event."""
+
+    def __init__(self, sse: Sse, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sse = sse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._sse.leave()

@@ -14,12 +14,15 @@ from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from x402.schemas import SettleResponse
+
 from ...errors import ChainError, ContentError, OpenLedgerError, UserError
 from ...registry import (
     ActionContent,
     Connection,
     ModelCallStep,
     decode_step,
+    used_tokens,
     value_hash,
 )
 from .._client import Client
@@ -30,7 +33,7 @@ from ._limits import Limiter
 from ._log import note
 from ._rehearsal import Rehearsal
 from ._token_stream import TokenStreams
-from ._x402 import Till
+from ._x402 import Till, metered
 
 __all__ = ["Call", "Calls", "Payer", "Used", "wait"]
 
@@ -80,8 +83,8 @@ class Call:
     """Given once it is paid. Fails as ``Operator.accept``, or with ``PaymentRefused``."""
     receipt: Future[Receipt] = field(default_factory=Future)
     """Fails as ``Operator.finish``."""
-    settled: str | None = None
-    """The ``PAYMENT-RESPONSE`` header of a call paid by x402."""
+    settled: SettleResponse | None = None
+    """What became of the payment of a call paid by x402."""
 
     def __post_init__(self) -> None:
         for future in (self.paid, self.ticket, self.receipt):
@@ -192,6 +195,8 @@ class Calls:
             call.ticket.set_result(ticket)
             receipt = operator.finish(paid.payment_id)
             self._close_spend(paid, receipt)
+            if call.settled is not None and call.served.tariff is not None:
+                call.settled = metered(call.settled, receipt.record)
             call.receipt.set_result(receipt)
         except Exception as error:  # noqa: BLE001 - whoever waits gets it
             for future in (call.paid, call.ticket, call.receipt):
@@ -211,7 +216,7 @@ class Calls:
             if isinstance(error, ChainError) and error.revert is None:
                 raise  # it is away: whether the payment was taken, the same call will tell
             if paid.held and self._keys is not None:
-                self._keys.release(_hex(paid))
+                self._keys.settle(_hex(paid), 0)
             if error.code != UserError.code and isinstance(error, UserError):
                 raise  # not about the payment
             what = "The payment was refused"
@@ -230,7 +235,7 @@ class Calls:
                 self._close_spend(paid, served.service.operator.finish(paid.payment_id))
             except UserError:
                 if paid.held and self._keys is not None:
-                    self._keys.release(_hex(paid))  # never taken
+                    self._keys.settle(_hex(paid), 0)  # never taken
             except Exception as error:  # noqa: BLE001 - it stays due, whatever kept it
                 code = getattr(error, "code", type(error).__name__)
                 note("late", agent=served.agent_id, payment=_hex(paid), error=code)
@@ -239,8 +244,7 @@ class Calls:
 
     def _close_spend(self, paid: PaidRequest, receipt: Receipt) -> None:
         if paid.held and self._keys is not None:
-            keys = self._keys
-            (keys.keep if receipt.record.charge else keys.release)(_hex(paid))
+            self._keys.settle(_hex(paid), receipt.record.charge)
 
     def reconcile(self) -> int:
         """Settle what a crash left open of prepaid calls; returns how many payments were. Call once at start."""
@@ -257,7 +261,7 @@ class Calls:
                 charged = 0  # never taken
             except OpenLedgerError:
                 continue  # not to be known yet
-            (self._keys.keep if charged else self._keys.release)(payment_id)
+            self._keys.settle(payment_id, charged)
         return len(left)
 
     async def used(self, receipt: Receipt) -> Used:
@@ -268,11 +272,7 @@ class Calls:
         get = self._connection.store.get
         steps = [decode_step(cid, get) for cid in ActionContent.decode(receipt.signed.content, get).steps]
         calls = [step for step in steps if isinstance(step, ModelCallStep)]
-        return Used(
-            sum(len(step.prompt_tokens) for step in calls),
-            sum(len(step.output_tokens) for step in calls),
-            calls[-1].finish if calls else "stop",
-        )
+        return Used(*used_tokens(steps), calls[-1].finish if calls else "stop")
 
 
 def _hex(paid: PaidRequest) -> str:

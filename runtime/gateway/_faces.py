@@ -79,7 +79,7 @@ class Faces:
         """The card of one agent; its version is the number of its epoch, which fixes what it declares."""
         return self._card(
             served.agent.name,
-            f"{served.agent.description} {_price(served)}",
+            f"{served.agent.description} {served.costs}",
             f"{base}/a2a/{served.agent_id}",
             version=str(served.service.registered.epoch),
             skills=[self._skill(served)],
@@ -134,7 +134,7 @@ class Faces:
         return AgentSkill(
             id=str(self._agents.described(served)["id"]),
             name=served.agent.name,
-            description=f"{served.agent.description} {_price(served)}",
+            description=f"{served.agent.description} {served.costs}",
             tags=["openledger", f"agent:{served.agent_id}"],
             input_modes=_inputs(served),
         )
@@ -200,10 +200,6 @@ class Faces:
 
 def _ends(service: dict[str, Any], path: str) -> bool:
     return service.get("name") == "web" and str(service.get("endpoint")).endswith(path)
-
-
-def _price(served: Served) -> str:
-    return f"Costs {served.price} wei of OPEN an action."
 
 
 def _inputs(served: Served) -> list[str]:

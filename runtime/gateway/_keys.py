@@ -171,21 +171,18 @@ class Keys:
             db.execute(_spends.insert().values(row))
             _add(db, key.id, wei)
 
-    def keep(self, payment_id: str) -> None:
-        """The payment was earned: it stays spent."""
-        with self._db.write() as db:
-            db.execute(_spends.update().where(_spends.c.payment_id == payment_id).values(open=False))
-
-    def release(self, payment_id: str) -> None:
-        """The payment was not taken, or goes back: it counts no more. Repeating it changes nothing."""
+    def settle(self, payment_id: str, charged: int) -> None:
+        """So many wei of the payment are charged and stay spent; what was not taken, or goes back, counts no more. Repeating it
+        changes nothing."""
         which = (_spends.c.payment_id == payment_id, _spends.c.open.is_(True))
         with self._db.read() as db:
             row = db.execute(sa.select(_spends).where(*which)).first()
         if row is None:
             return
         with self._db.write(-row.key_id) as db:
-            if db.execute(_spends.delete().where(*which)).rowcount == 1:
-                _add(db, row.key_id, -int(row.wei))
+            done = _spends.update().values(open=False, wei=str(charged)) if charged else _spends.delete()
+            if db.execute(done.where(*which)).rowcount == 1:
+                _add(db, row.key_id, charged - int(row.wei))
 
     def open_spends(self) -> list[tuple[str, int]]:
         """(payment id, agent) of every payment of which it is not known here what became of it."""

@@ -17,7 +17,6 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
-from x402.http.utils import decode_payment_response_header
 from x402.mcp.constants import MCP_PAYMENT_META_KEY, MCP_PAYMENT_RESPONSE_META_KEY
 
 from ...errors import OpenLedgerError, UserError
@@ -90,8 +89,8 @@ class Mcp:
         told = {"output": None if failed else receipt.output, "openledger": extension}
         meta = None
         if call.settled is not None:
-            settled = decode_payment_response_header(call.settled)
-            meta = {MCP_PAYMENT_RESPONSE_META_KEY: settled.model_dump(by_alias=True, exclude_none=True)}
+            settled = call.settled.model_dump(by_alias=True, exclude_none=True)
+            meta = {MCP_PAYMENT_RESPONSE_META_KEY: settled}
         return _result(text, told, failed=failed, meta=meta)
 
 
@@ -118,6 +117,6 @@ def _tool(name: str, served: Served) -> types.Tool:
         takes = {"type": "string", "description": "what to ask"}
     return types.Tool(
         name=name,
-        description=f"{served.agent.description} Costs {served.price} wei of OPEN a call.",
+        description=f"{served.agent.description} {served.costs}",
         input_schema={"type": "object", "properties": {"input": takes}, "required": ["input"]},
     )

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from ...agents import AdapterSpec, Agent, agent, chat, current_trace
 from ...openlora import Sampling
+from ...registry import Tariff
 
 __all__ = ["model_agent"]
 
@@ -30,6 +31,7 @@ def model_agent(
     *,
     datanets: tuple[AdapterSpec, ...] = (),
     price: int = 10**16,
+    tariff: Tariff | None = None,
     max_tokens: int = 64,
     description: str = "",
     timeout: float = 120.0,
@@ -47,6 +49,7 @@ def model_agent(
         adapters={} if adapter is None else {_ALIAS: adapter},
         datanets=datanets,
         price=price,
+        tariff=tariff,
         input="prompt",
         output="text",
         description=description or f"The model {adapter or 'that the others are based on'}, as it is.",

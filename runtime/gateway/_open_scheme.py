@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...contracts import Signer, sign_authorization
 from ...errors import UserError
@@ -23,20 +23,24 @@ __all__ = ["OpenScheme", "register_open"]
 
 
 class OpenScheme:
-    """A scheme for ``x402Client.register``: ``exact``, by EIP-3009, bound to one request of one agent.
+    """A scheme for ``x402Client.register``: ``exact`` or ``upto``, by EIP-3009, bound to one request of one agent. By ``upto``
+    the amount is the most that an agent with a tariff may charge.
 
     The gateway names the request's hash. One that names another gains nothing but the price it would have had
     anyway, and the receipt, whose record holds the request, convicts it of nothing but shows it.
     """
 
-    scheme = "exact"
-
     def __init__(
-        self, signer: Signer, *, now: Callable[[], float] = time.time, salt: bytes | None = None
+        self,
+        signer: Signer,
+        scheme: Literal["exact", "upto"] = "exact",
+        *,
+        now: Callable[[], float] = time.time,
+        salt: bytes | None = None,
     ) -> None:
         """``now`` is the clock that validity is counted by, unix seconds: the chain's, where that runs ahead. With ``salt``, of
         32 bytes, the same request is the same payment; without, each is another."""
-        self._signer, self._now, self._salt = signer, now, salt
+        self._signer, self.scheme, self._now, self._salt = signer, scheme, now, salt
 
     def create_payment_payload(self, requirements: PaymentRequirements) -> dict[str, Any]:
         """The signed payment. Raises ``UserError`` for requirements that are not an OpenLedger gateway's."""
@@ -91,6 +95,7 @@ def register_open(
 
     ``network`` is ``eip155:<chain id>``, ``token`` the address of OPEN there. Replaces the client's spend controls.
     """
-    client.register(network, OpenScheme(signer, now=now))
+    client.register(network, OpenScheme(signer, "exact", now=now))
+    client.register(network, OpenScheme(signer, "upto", now=now))
     allowed: Any = {"network": network, "asset": token, "max_amount_per_payment": str(most)}
     client.set_spend_controls({"allowed_assets": [allowed]})

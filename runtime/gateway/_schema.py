@@ -77,6 +77,7 @@ class Extension(_Told):
     receipt: str
     status: Literal["ok", "failed", "interrupted"]
     charged: str = Field(description="wei")
+    refund: str = Field(description="wei that go back to the payer before the action is anchored")
     nonce: int
     anchor_by: int = Field(description="unix seconds")
     thread: str
@@ -84,10 +85,17 @@ class Extension(_Told):
     verification: Literal["unverified"]
 
 
+class _Tariff(_Told):
+    base: str = Field(description="wei an action")
+    prompt_token: str = Field(description="wei a token that a model is given")
+    output_token: str = Field(description="wei a token that a model makes")
+
+
 class _Terms(_Told):
     agent: int
     description: str
-    price: str = Field(description="wei an action")
+    price: str = Field(description="wei that an action costs; where there is a tariff, at most")
+    tariff: _Tariff | None
     escrow: str
     epoch: int
     manifest: str

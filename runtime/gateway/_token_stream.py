@@ -1,18 +1,21 @@
 """Tokens of a model agent's answer on their way from its worker to a client that streams.
 
 The seed of a model call follows from the payment, so both ends know it before the call is made: the gateway opens a
-channel under it, and the worker looks whether somebody listens there.
+channel under it, and the worker looks whether somebody listens there. Of a metered answer nobody listens to any more, the
+worker makes no more: it ends with what was told.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from typing import Any
 
-from ...openlora import EnginePool, Generation, GenerationRequest, Generator
+from ...openlora import Chunk, EnginePool, Generation, GenerationRequest, Generator
 from ...registry import step_seed
 from .._requests import PaidRequest, Receipt
 
@@ -27,24 +30,43 @@ class _Channels:
 
     def __init__(self) -> None:
         self._open: dict[bytes, asyncio.Queue[tuple[int, tuple[int, ...]]]] = {}
+        self._listeners: Counter[bytes] = Counter()
+        self._told: dict[bytes, int] = {}
+        self._cut: dict[bytes, int] = {}
 
     async def open(self, seed: bytes) -> None:
         self._open.setdefault(seed, asyncio.Queue())
+        self._listeners[seed] += 1
 
-    async def wanted(self, seed: bytes) -> bool:
-        return seed in self._open
+    async def wanted(self, seed: bytes) -> int | None:
+        """The tokens at which the output ends, 0 where nothing ends it; None where nobody ever listened."""
+        return self._cut.get(seed, 0 if seed in self._open else None)
 
-    async def put(self, seed: bytes, start: int, tokens: tuple[int, ...]) -> None:
+    async def put(self, seed: bytes, start: int, tokens: tuple[int, ...]) -> int:
+        """The tokens at which the output ends, or 0."""
         if seed in self._open:
             self._open[seed].put_nowait((start, tokens))
+        return self._cut.get(seed, 0)
 
     async def take(self, seed: bytes) -> tuple[int, tuple[int, ...]] | None:
         """The next tokens and where they begin; None when the channel was closed."""
         queue = self._open.get(seed)
         return None if queue is None else await queue.get()
 
+    async def leave(self, seed: bytes, told: int) -> None:
+        """A listener has gone with so many tokens. When the last has, the output ends: with one token, which every output
+        has, or with what the one was told who heard most."""
+        if seed not in self._open:
+            return
+        self._told[seed] = max(told, self._told.get(seed, 1))
+        self._listeners[seed] -= 1
+        if self._listeners[seed] <= 0:
+            self._cut[seed] = self._told[seed]
+
     async def close(self, seed: bytes) -> None:
         queue = self._open.pop(seed, None)
+        for kept in (self._listeners, self._told, self._cut):
+            kept.pop(seed, None)
         if queue is not None:
             queue.put_nowait((0, ()))  # whoever takes wakes up
 
@@ -59,17 +81,40 @@ class _Forwarding:
         import ray
 
         try:
-            wanted = ray.get(self._channels.wanted.remote(request.seed), timeout=_ASK)
+            end = ray.get(self._channels.wanted.remote(request.seed), timeout=_ASK)
         except ray_errors():
-            wanted = False  # a stream comes late without its channel; the action does not depend on it
-        if not wanted:
+            end = None  # a stream comes late without its channel; the action does not depend on it
+        if end is None:
             return self._pool.generate(request)
-        made = None
-        for chunk in self._pool.stream(request):
-            self._channels.put.remote(request.seed, chunk.start, chunk.tokens)
-            made = chunk.generation
+        if end:  # a worker before this one had begun it
+            most = min(end, request.sampling.max_tokens)
+            return self._pool.generate(replace(request, sampling=replace(request.sampling, max_tokens=most)))
+        return self._forward(request)
+
+    def _forward(self, request: GenerationRequest) -> Generation:
+        made, done = None, Chunk(0, (), ())
+        answer: Any = None
+        with closing(self._pool.stream(request)) as chunks:
+            for chunk in chunks:
+                made = chunk.generation
+                done = Chunk(0, done.tokens + chunk.tokens, done.logprobs + chunk.logprobs)
+                if answer is not None and (end := self._ends(answer, wait=made is not None)):
+                    return self._pool.cut(request, done, end)
+                answer = self._channels.put.remote(request.seed, chunk.start, chunk.tokens)
         assert made is not None  # the last chunk has it
         return made
+
+    @staticmethod
+    def _ends(answer: Any, *, wait: bool) -> int:
+        """What the channels have answered; 0 as long as they have not."""
+        import ray
+
+        try:
+            if not wait and not ray.wait([answer], timeout=0)[0]:
+                return 0
+            return int(ray.get(answer, timeout=_ASK))
+        except ray_errors():
+            return 0
 
 
 class TokenStreams:
@@ -98,19 +143,21 @@ class TokenStreams:
 
     async def text(
         self, paid: PaidRequest, receipt: Future[Receipt], *, stripped: bool, silence: float
-    ) -> AsyncIterator[str]:
-        """The answer's text as it is made, as far as it is certain; ends when the action does, and says nothing every
-        ``silence`` seconds. ``stripped``: without the blanks around it, as a chat's answer."""
+    ) -> AsyncIterator[tuple[str, int]]:
+        """The answer's text as it is made, as far as it is certain, and the tokens told with it; ends when the action does, and
+        says nothing every ``silence`` seconds. ``stripped``: without the blanks around it, as a chat's answer. Whoever
+        listened says :meth:`leave` in the end."""
         seed, done = _seed(paid), asyncio.wrap_future(receipt)
         tokens: list[int] = []
         said = ""
+        told = 0
         taken: asyncio.Future[Any] | None = None
         try:
             while not done.done():
                 taken = taken or asyncio.wrap_future(self._channels.take.remote(seed).future())
                 await asyncio.wait({taken, done}, timeout=silence, return_when=asyncio.FIRST_COMPLETED)
                 if not taken.done():
-                    yield ""
+                    yield "", told
                     continue
                 chunk, taken = taken.result(), None
                 if chunk is None or chunk[0] > len(tokens):
@@ -120,12 +167,21 @@ class TokenStreams:
                 text = text.rstrip("\ufffd")  # a character may be half there
                 text = text.strip() if stripped else text
                 if len(text) > len(said) and text.startswith(said):
-                    yield text[len(said) :]
+                    told = len(tokens)
+                    yield text[len(said) :], told
                     said = text
         except ray_errors():
             return  # the channels are away
-        finally:
+
+    def leave(self, paid: PaidRequest, receipt: Future[Receipt], told: int | None) -> None:
+        """Listen no more. With ``told`` the output ends at so many tokens, where nobody else listens and it has not ended;
+        without, the action goes on unheard."""
+        seed = _seed(paid)
+        if told is None or receipt.done():
             self._channels.close.remote(seed)
+            return
+        self._channels.leave.remote(seed, told)
+        receipt.add_done_callback(lambda _: self._channels.close.remote(seed))
 
 
 def ray_errors() -> type[Exception]:

@@ -1,7 +1,9 @@
 """x402 for a gateway: what an action costs, and the payment a client sends for it.
 
 Scheme ``exact`` of x402 version 2: an EIP-3009 authorization over OPEN to the agent's escrow. The operator itself
-collects it, so no facilitator is asked. Its nonce must bind the request, as :func:`authorization_nonce` has it: a
+collects it, so no facilitator is asked. An agent with a tariff is paid by ``upto``: the same authorization is the most that
+an action may cost, it is collected first, what its tokens do not cost goes back, and the manifest commits to the tariff
+(x402's own ``upto`` is by Permit2, and has an agent work before anything is in escrow). Its nonce must bind the request, as :func:`authorization_nonce` has it: a
 payment whose nonce is merely random says nothing about what was asked, anybody who sees it could spend it on
 another request, and no record could prove otherwise. :class:`OpenScheme` makes such nonces.
 
@@ -16,18 +18,18 @@ from contextlib import suppress
 from typing import Any
 
 from pydantic_core import from_json
-from x402.http.utils import decode_payment_signature_header, encode_payment_response_header
+from x402.http.utils import decode_payment_signature_header
 from x402.schemas import PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo, SettleResponse
 
 from ...errors import ChainError
-from ...registry import Connection, Payment, authorization_nonce, value_hash
+from ...registry import ActionRecord, Connection, Payment, authorization_nonce, value_hash
 from .._requests import PaidRequest
 from ._agents import Served
 from ._errors import PaymentRefused
 
-__all__ = ["Till"]
+__all__ = ["EXACT", "UPTO", "Till", "metered"]
 
-SCHEME = "exact"
+EXACT, UPTO = "exact", "upto"
 VALID_SECONDS = 600
 """How long a payment should be valid: an action may wait for the chain."""
 
@@ -45,7 +47,7 @@ class Till:
     def required(self, served: Served, request: dict[str, Any], url: str, error: str) -> PaymentRequired:
         """What ``request`` costs. Its hash and the agent are in ``extra``, for the nonce to bind."""
         price = PaymentRequirements(
-            scheme=SCHEME,
+            scheme=_scheme(served),
             network=self.network,
             asset=self._token,
             amount=str(served.price),
@@ -58,6 +60,7 @@ class Till:
                 "paymentFlow": "upfront",
                 "agentId": str(served.agent_id),
                 "requestHash": "0x" + value_hash(request).hex(),
+                **({} if served.tariff is None else {"tariff": served.tariff.to_json()}),
             },
         )
         resource = ResourceInfo(
@@ -97,11 +100,17 @@ class Till:
                 "register openledger.runtime.gateway.OpenScheme with your x402 client",
             ) from None  # fmt: skip
         accepted = payload.accepted
-        if (accepted.scheme, accepted.network) != (SCHEME, self.network):
+        if accepted.network != self.network:
             raise refuse(
                 "The payment is for another chain",
                 f"it is {accepted.scheme} on {accepted.network}"[:200],
                 reason="NETWORK_MISMATCH",
+            )
+        if accepted.scheme != _scheme(served):
+            raise refuse(
+                "The payment is by another scheme",
+                f"it is {accepted.scheme}, and this agent is paid by {_scheme(served)}"[:200],
+                reason="INVALID_SIGNATURE",
             )
         if accepted.asset.lower() != self._token.lower():
             raise refuse(
@@ -112,7 +121,7 @@ class Till:
         if given.value != served.price:
             raise refuse(
                 "The payment is of another amount",
-                f"an action costs {served.price} wei, exactly",
+                f"{served.price} wei are authorised for an action, exactly",
                 reason="INVALID_AMOUNT",
             )
         if salt is None or nonce != authorization_nonce(served.agent_id, value_hash(request), salt):
@@ -123,17 +132,15 @@ class Till:
             )
         return PaidRequest(request, given)
 
-    def settled(self, paid: PaidRequest) -> str:
-        """The ``PAYMENT-RESPONSE`` header of a payment that was collected."""
-        return encode_payment_response_header(
-            SettleResponse(
-                success=True,
-                payer=paid.payment.client,
-                transaction=self._transaction(paid),
-                network=self.network,
-                amount=str(paid.payment.value),
-                extra={"paymentId": "0x" + paid.payment_id.hex()},
-            )
+    def settled(self, paid: PaidRequest) -> SettleResponse:
+        """What is told of a payment that was collected."""
+        return SettleResponse(
+            success=True,
+            payer=paid.payment.client,
+            transaction=self._transaction(paid),
+            network=self.network,
+            amount=str(paid.payment.value),
+            extra={"paymentId": "0x" + paid.payment_id.hex()},
         )
 
     def _transaction(self, paid: PaidRequest) -> str:
@@ -145,6 +152,16 @@ class Till:
             for log in contracts.chain.logs(contracts.token.events.AuthorizationUsed, since, where=where):
                 return "0x" + bytes(log["transactionHash"]).hex()
         return ""
+
+
+def metered(settled: SettleResponse, record: ActionRecord) -> SettleResponse:
+    """The same once it is known what of the payment is charged."""
+    extra = {**(settled.extra or {}), "authorized": settled.amount}
+    return settled.model_copy(update={"amount": str(record.charge), "extra": extra})
+
+
+def _scheme(served: Served) -> str:
+    return EXACT if served.tariff is None else UPTO
 
 
 def _payment(inner: Mapping[str, Any]) -> tuple[Payment, bytes | None, bytes]:

@@ -177,9 +177,9 @@ def test_openai_streams_the_same_answer_as_it_is_made(
 ) -> None:
     made, real = [], TokenStreams.text
 
-    async def watched(*args: Any, **options: Any) -> AsyncIterator[str]:
+    async def watched(*args: Any, **options: Any) -> AsyncIterator[tuple[str, int]]:
         async for piece in real(*args, **options):
-            made.append(piece)
+            made.append(piece[0])
             yield piece
 
     monkeypatch.setattr(TokenStreams, "text", watched)

@@ -20,7 +20,7 @@ from x402.http.utils import decode_payment_required_header, encode_payment_signa
 
 from openledger.agents import Agent, Models, Outcome, agent
 from openledger.attribution import RULE_ID, RULE_V1
-from openledger.registry import Connection, cid_of
+from openledger.registry import Connection, Tariff, cid_of
 from openledger.runtime import Batcher, Credit, LocalRunner, Operator, Outbox, Purse, Service, register_agent
 from openledger.runtime.gateway import Key, Keys, Limits, create_app, register_open
 from openledger.runtime.gateway._hasty import HastyProtocol
@@ -72,6 +72,12 @@ def talk() -> Any:
     graph.add_edge(START, "say")
     graph.add_edge("say", END)
     return graph
+
+
+@agent("gauge", price=PRICE, input="question", output="answer", tariff=Tariff(7, 11, base=PRICE // 5))
+def gauge() -> Any:
+    """Says it louder, and is paid by a tariff."""
+    return echo.build()
 
 
 class _Nobody:
@@ -137,10 +143,12 @@ class Site:
     house: House
     url: str
     http: httpx.Client
+    asked: Service | None = None
+    """Whom ``ask`` asks, if not the agent echo."""
 
     @property
     def invoke_url(self) -> str:
-        return f"/agents/{self.house.echo.operator.agent_id}/invoke"
+        return f"/agents/{(self.asked or self.house.echo).operator.agent_id}/invoke"
 
     def ask(self, question: str, headers: dict[str, str] | None = None) -> httpx.Response:
         return self.http.post(self.invoke_url, json={"input": question}, headers=headers)
@@ -235,6 +243,15 @@ def site(house: House) -> Iterator[Site]:
     """A gateway with room for every test."""
     with house.serving(rate=1000, burst=1000) as site:
         yield site
+
+
+@pytest.fixture(scope="package")
+def metered(house: House) -> Iterator[Site]:
+    """A gateway over an agent with a tariff, which is asked, and one without."""
+    service = house.serve(gauge)
+    app = house.app(house.echo, service, rate=1000, burst=1000)
+    with listening(app, http=HastyProtocol) as url, httpx.Client(base_url=url, timeout=60) as http:
+        yield Site(house, url, http, service)
 
 
 @pytest.fixture

@@ -78,13 +78,24 @@ def test_a_payment_counts_once_and_comes_off_once(keys: Keys) -> None:
     assert capped.value.code == "user.payment.cap"
     assert sorted(keys.open_spends()) == [("a", 7), ("b", 7)]
     for _ in range(2):
-        keys.release("a")
-    keys.release("never there")
+        keys.settle("a", 0)
+    keys.settle("never there", 5)
     assert keys.get(key.id).spent == 20
-    keys.keep("b")
-    keys.release("b")  # it was earned
+    keys.settle("b", 20)
+    keys.settle("b", 0)  # it was earned
     assert keys.get(key.id).spent == 20
     assert keys.open_spends() == []
+
+
+def test_of_a_metered_payment_what_is_charged_stays_spent(keys: Keys) -> None:
+    _, key = keys.create("alice", 30)
+    keys.reserve(key, "a", 7, 30)
+    for _ in range(2):
+        keys.settle("a", 12)
+    assert keys.get(key.id).spent == 12
+    keys.reserve(key, "b", 7, 18)
+    with pytest.raises(UserError, match="cap"):
+        keys.reserve(key, "c", 7, 1)
 
 
 def test_many_at_once_spend_no_more_than_the_cap(keys: Keys) -> None:

@@ -8,10 +8,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ExecutionError, UserError
-from ..registry import Ledger, Payment, Ticket, authorization_nonce, value_hash
+from ..registry import (
+    ActionContent,
+    Getter,
+    Ledger,
+    Manifest,
+    Payment,
+    SignedRecord,
+    Status,
+    Ticket,
+    action_fee,
+    authorization_nonce,
+    decode_step,
+    value_hash,
+)
 from ._requests import PaidRequest, Receipt, SignedTicket, request_of
 
-__all__ = ["Agent", "Client", "check_receipt"]
+__all__ = ["Agent", "Client", "broken_terms", "check_receipt"]
 
 
 class Agent(Protocol):
@@ -128,6 +141,18 @@ def check_receipt(
         },
         receipt.cid,
     )
+
+
+def broken_terms(ledger: Ledger, paid: PaidRequest, signed: SignedRecord, get: Getter) -> dict[str, bool]:
+    """Problems of a receipt that need the blocks behind it, for ``check_receipt``. Raises ``ContentError`` where some are missing."""
+    record, content = signed.record, ActionContent.decode(signed.content, get)
+    manifest = Manifest.decode(content.manifest, get)
+    epoch = ledger.epoch(record.agent_id, record.epoch)
+    due = action_fee(manifest, [decode_step(cid, get) for cid in content.steps], paid.payment.value)
+    return {
+        "another manifest than its epoch's": epoch is None or epoch.manifest != content.manifest,
+        "a fee that its tariff does not give": record.status is not Status.FAILED and record.fee != due,
+    }
 
 
 def _refuse(what: str, problems: Mapping[str, bool], cid: str | None = None) -> None:

@@ -33,7 +33,7 @@ from ..registry import (
     value_hash,
 )
 from ._carry import CAR, action_blocks
-from ._client import check_receipt
+from ._client import broken_terms, check_receipt
 from ._database import Database
 from ._operator import Job
 from ._requests import PaidRequest, Receipt, request_of
@@ -249,7 +249,8 @@ class Purse:
             signed = SignedRecord.decode(found[cid], cid)
             output = ActionContent.decode(signed.content, get).output
             paid = PaidRequest(asked.request, _payment_of(payment, asked.salt))
-            check_receipt(self._ledger, paid, Receipt(cid, signed, output))
+            terms = broken_terms(self._ledger, paid, signed, get)
+            check_receipt(self._ledger, paid, Receipt(cid, signed, output), terms)
         except (ContentError, ValueError) as error:
             raise self._failed(asked, "gave no receipt that could be read", str(error)) from error
         except ExecutionError as error:

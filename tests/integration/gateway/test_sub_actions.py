@@ -198,6 +198,34 @@ def test_asynchronous_nodes_ask_at_once_and_each_call_is_paid(call: Any) -> None
 # -- what may be spent ----------------------------------------------------------------------------
 
 
+def test_a_metered_agent_takes_of_the_budget_what_it_charges(metered: Any, tmp_path: Path) -> None:
+    """What is authorised must have room while the call runs, and no longer."""
+
+    def twice(state: State) -> State:
+        return {"answer": [ask("echo", "one"), ask("echo", "two")]}
+
+    number, fee = metered.asked.operator.agent_id, PRICE // 5
+    one = Caller(metered, tmp_path, caller(twice, metered.url, number, budget=PRICE + fee))
+    receipt = one.ask("x")
+    assert receipt.output == ["ONE", "TWO"]
+    assert one.spent == 2 * PRICE
+    metered.asked.batcher.anchor()
+    assert one.spent == 2 * fee
+
+
+def test_a_metered_agent_that_charges_what_its_tariff_does_not_give_is_refused(
+    metered: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from openledger.runtime import _operator
+
+    monkeypatch.setattr(_operator, "action_fee", lambda manifest, steps, paid: paid)
+    number = metered.asked.operator.agent_id
+    one = Caller(metered, tmp_path, caller(forward, metered.url, number, budget=PRICE))
+    receipt = one.ask("dear")
+    assert receipt.record.status is Status.FAILED
+    assert "a fee that its tariff does not give" in receipt.output["error"]
+
+
 def test_what_is_beyond_the_budget_is_refused_before_it_is_paid(call: Any) -> None:
     def twice(state: State) -> State:
         return {"answer": [ask("echo", "one"), ask("echo", "two")]}

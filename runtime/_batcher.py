@@ -254,7 +254,8 @@ class Batcher:
 
 
 def _epoch(row: ActionRow) -> int:
-    return int(row.accepted["ticket"]["epoch"])
+    assert row.executed is not None  # SIGNED rows have it
+    return ActionRecord.from_block(row.executed["record"], None).epoch
 
 
 def _plain(header: BatchHeader) -> dict[str, object]:

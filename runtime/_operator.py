@@ -185,11 +185,25 @@ class Operator:
             if row.state is State.PAYING:
                 row = self._intake.collect(row)
             if row.state is State.ACCEPTED:
-                row, content = self._record(row, outcome or self._execute(row), span)
+                epoch = self._epoch_of(row)
+                if epoch != row.accepted["ticket"]["epoch"]:
+                    outcome = abandoned(int(time.time()), "the agent was renewed before it ran")
+                row, content = self._record(row, outcome or self._execute(row), epoch, span)
             if row.state is State.EXECUTED:
                 row, signed = self._sign(row)
                 recorded(span, signed.record, signed.cid)
         return self._receipt(row, signed, content)
+
+    def _epoch_of(self, row: ActionRow) -> int:
+        """The epoch of an action's record: its ticket's, unless what runs here is not what that declares. Then nothing is run
+        for it: a record must not say that it was done by what it was not."""
+        number = int(row.accepted["ticket"]["epoch"])
+        if number != self.epoch:
+            epoch = self._ledger.epoch(self.agent_id, number)
+            here = self.manifest.cid, str(self._key.address)
+            if epoch is None or (epoch.manifest, epoch.record_key) != here:
+                return self.epoch
+        return number
 
     def _execute(self, row: ActionRow) -> Outcome:
         paid = paid_of(row)
@@ -207,15 +221,17 @@ class Operator:
                 )
             )
 
-    def _record(self, row: ActionRow, outcome: Outcome, span: Span) -> tuple[ActionRow, ActionContent]:
+    def _record(
+        self, row: ActionRow, outcome: Outcome, epoch: int, span: Span
+    ) -> tuple[ActionRow, ActionContent]:
         paid, ticket = paid_of(row), row.accepted["ticket"]
         try:
-            content, credit, fee = self._content(row, outcome)
+            content, credit, fee = self._content(row, outcome, epoch)
         except UserError as error:
             # What cannot be recorded cannot be answered for: the action fails and its fee goes back.
             refused = {"code": error.code, "error": str(error)}
             outcome = Outcome(Status.FAILED, refused, (), outcome.started, outcome.ended)
-            content, credit, fee = self._content(row, outcome)
+            content, credit, fee = self._content(row, outcome, epoch)
         executed(span, outcome)
         steps_root = steps_tree([step.leaf(i) for i, step in enumerate(outcome.steps)]).root
 
@@ -223,7 +239,7 @@ class Operator:
             record = ActionRecord(
                 agent_id=self.agent_id,
                 nonce=nonce,
-                epoch=ticket["epoch"],
+                epoch=epoch,
                 client=paid.payment.client,
                 payment_id=paid.payment_id,
                 status=outcome.status,
@@ -248,12 +264,12 @@ class Operator:
         with phase(self._observe, "record"):
             return self._outbox.execute(row, self._first_nonce, fix), content
 
-    def _content(self, row: ActionRow, outcome: Outcome) -> tuple[ActionContent, Credit, int]:
+    def _content(self, row: ActionRow, outcome: Outcome, epoch: int) -> tuple[ActionContent, Credit, int]:
         """Attribute the outcome and store its content; with its fee. Raises ``UserError`` for what a record cannot hold."""
         paid = paid_of(row)
         fee = action_fee(self.manifest, outcome.steps, paid.payment.value)
         with phase(self._observe, "attribute"):
-            credit = self._attributor.credit(outcome, fee, row.accepted["ticket"]["epoch"])
+            credit = self._attributor.credit(outcome, fee, epoch)
         with phase(self._observe, "store"):
             content = ActionContent(
                 manifest=self.manifest.cid,

@@ -139,10 +139,8 @@ def challenge_batch(header: BatchHeader, ledger: Ledger) -> BatchDispute:
     contracts, functions = ledger.contracts, ledger.contracts.disputes.functions
     fees = 5 * ledger.parameter("jurorFee") * -(-ledger.parameter("kLeaves") // 8)
     slash = max(ledger.parameter("minSlash"), header.sum * ledger.parameter("outputSlash"))
-    ledger.approve(
-        contracts.disputes.address, max(fees, slash * ledger.parameter("challengerBond") // 10_000)
-    )
-    receipt = ledger.send(functions.challengeBatch(header.to_abi()))
+    bond = max(fees, slash * ledger.parameter("challengerBond") // 10_000)
+    receipt = ledger.send_taking(bond, functions.challengeBatch, header.to_abi())
     event = receipt.event(contracts.disputes.events.BatchChallenged)
     return BatchDispute(ledger, int(event["id"]))
 

@@ -188,15 +188,13 @@ class Challenge:
         first leaf's."""
         leaves = len(self.ledger.call(self._disputes.leavesOf(self.id)))
         bond = int(self._dispute().bond) // max(leaves, 1)
-        self.ledger.approve(self.ledger.contracts.disputes.address, bond)
-        self.ledger.send(self._disputes.joinChallenge(self.id, *evidence.join_args()))
+        self.ledger.send_taking(bond, self._disputes.joinChallenge, self.id, *evidence.join_args())
         return bond
 
     def appeal(self) -> int:
         """Ask for a larger committee; returns the bond in wei. It comes back if the outcome differs."""
         bond = self.appeal_bond
-        self.ledger.approve(self.ledger.contracts.disputes.address, bond)
-        self.ledger.send(self._disputes.appeal(self.id))
+        self.ledger.send_taking(bond, self._disputes.appeal, self.id)
         return bond
 
     def draw(self) -> None:
@@ -258,8 +256,9 @@ def open_challenge(evidence: Evidence, ledger: Ledger) -> Challenge:
     commitment = evidence_hash(ledger.address, salt, record.struct_hash(), evidence.step, evidence.token)
     functions = ledger.contracts.disputes.functions
     _, bond = ledger.call(functions.bondFor(record.fee))
-    ledger.approve(ledger.contracts.disputes.address, bond)
-    receipt = ledger.send(functions.commitChallenge(evidence.header.to_abi(), record.nonce, commitment))
+    receipt = ledger.send_taking(
+        bond, functions.commitChallenge, evidence.header.to_abi(), record.nonce, commitment
+    )
     event = receipt.event(ledger.contracts.disputes.events.ChallengeCommitted)
     challenge = Challenge(ledger, int(event["id"]))
     try:

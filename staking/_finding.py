@@ -99,10 +99,8 @@ class Finding:
 
         Raises ``ChainError`` when the contract refuses it (``revert`` says why).
         """
-        if self.is_demand:
-            ledger.approve(ledger.contracts.disputes.address, self.bond(ledger))
-        call = getattr(ledger.contracts.disputes.functions, self.function)(*self.arguments)
-        receipt = ledger.send(call)
+        function = getattr(ledger.contracts.disputes.functions, self.function)
+        receipt = ledger.send_taking(self.bond(ledger), function, *self.arguments)
         events = ledger.contracts.disputes.events
         if self.is_demand:
             return int(receipt.event(events.Demanded)["id"])

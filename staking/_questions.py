@@ -102,8 +102,7 @@ def _open(
     at_commit, bond = ledger.call(functions.bondFor(fee))
     # a jury that recomputes payouts has a fee for every 64 records
     most = max(bond, at_commit * -(-header.count // 64))
-    ledger.approve(ledger.contracts.disputes.address, most)
-    receipt = ledger.send(functions.commitChallenge(header.to_abi(), nonce, evidence))
+    receipt = ledger.send_taking(most, functions.commitChallenge, header.to_abi(), nonce, evidence)
     event = receipt.event(ledger.contracts.disputes.events.ChallengeCommitted)
     challenge = Challenge(ledger, int(event["id"]))
     try:

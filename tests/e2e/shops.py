@@ -201,16 +201,24 @@ class World:
         self.shops.append(shop)
         return shop
 
-    def restart(self, shop: Shop, *, key: Any = None, number: int | None = None, runner: Any = None) -> Shop:
-        """The same agent in another process; with ``key`` in a new epoch."""
+    def restart(
+        self,
+        shop: Shop,
+        *,
+        key: Any = None,
+        number: int | None = None,
+        runner: Any = None,
+        manifest: Manifest | None = None,
+    ) -> Shop:
+        """The same agent in another process; with ``key`` or ``manifest`` in a new epoch."""
         number = shop.number if number is None else number
-        epoch = shop.epoch
-        if key is not None:
-            signer = self.account(number).signer
-            epoch = self.connection.agents.open_epoch(signer, shop.agent_id, key.address, shop.manifest)
+        epoch, declared = shop.epoch, manifest or shop.manifest
+        if key is not None or manifest is not None:
+            signer, address = self.account(number).signer, (key or shop.key).address
+            epoch = self.connection.agents.open_epoch(signer, shop.agent_id, address, declared)
         shop.outbox.close()
         outbox = Outbox(self.folder / f"{shop.agent_id}.db")
-        again = self._serve(shop.agent_id, shop.manifest, outbox, epoch, key or shop.key, runner, number)
+        again = self._serve(shop.agent_id, declared, outbox, epoch, key or shop.key, runner, number)
         again.operator.recover()
         return again
 

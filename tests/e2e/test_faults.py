@@ -7,6 +7,7 @@ connection and a key of its own: it knows the chain, the content store, and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from shops import BUYER, OPEN, OWNER, PARTNER, PRICE, SLASH, STAKE, Calls, Shop,
 from openledger.errors import ChainError, ContentError
 from openledger.registry import (
     ActionContent,
+    AssetRef,
     KeptTicket,
     Payout,
     Status,
@@ -25,7 +27,7 @@ from openledger.registry import (
     decode_step,
     steps_tree,
 )
-from openledger.staking import Finding, enforce, stake, unstake
+from openledger.staking import Finding, Verdict, enforce, stake, unstake, verify
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +225,32 @@ def crashed(world: World) -> tuple[Shop, list[str]]:
     return third, [receipt.cid]
 
 
+def renewed(world: World) -> tuple[Shop, list[str]]:
+    """The agent declares another model, or another key, before it runs what it was paid for: it cannot be run as promised."""
+    shop = world.open(Calls(world.model_id))
+    client, before = world.client, world.watcher.balance(world.client.address)
+    paid = [client.prepare(shop.agent_id, value, PRICE) for value in (3, 4)]
+    shop.operator.accept(paid[0])
+    another = cid_of(b"another model")
+    world.connection.assets.add_version(world.account(OWNER).signer, world.model_id, another)
+    manifest = replace(shop.manifest, models=[AssetRef(world.model_id, another)])
+    again = world.restart(shop, manifest=manifest, runner=Calls(world.model_id, another))
+    again.operator.accept(paid[1])
+    third = world.restart(
+        again, key=Account.create(), manifest=manifest, runner=Calls(world.model_id, another)
+    )
+    receipts = [third.operator.finish(one.payment_id) for one in paid]
+    assert [one.record.status for one in receipts] == [Status.FAILED] * 2
+    assert "renewed" in receipts[0].output["error"]
+    assert [one.record.epoch for one in receipts] == [again.epoch, third.epoch]
+    third.batcher.anchor()
+    assert world.watcher.balance(client.address) == before
+    for one in receipts:
+        report = verify(one.cid, store=world.store, ledger=world.watcher, replayer=None)
+        assert report.verdict is Verdict.VERIFIED, report.summary
+    return third, [one.cid for one in receipts]
+
+
 def late_influence(world: World) -> tuple[Shop, list[str]]:
     """The batch pays other contributors than the action's record was signed with in mind."""
     shop = world.open()
@@ -257,7 +285,7 @@ def failed(world: World) -> tuple[Shop, list[str]]:
     return shop, [receipt.cid]
 
 
-HISTORIES = [rotated, transferred, crashed, late_influence, resumed, failed]
+HISTORIES = [rotated, transferred, crashed, renewed, late_influence, resumed, failed]
 
 
 @pytest.mark.parametrize("history", HISTORIES, ids=lambda one: one.__name__)

@@ -277,9 +277,9 @@ class Operator:
         with phase(self._observe, "sign"):
             record = ActionRecord.from_block(row.executed["record"], None)
             signed = SignedRecord.make(record, self._key, self._domain, row.executed["content"])
-            self._store.put(signed.encode())
+            envelope = self._store.put(signed.encode())
         with phase(self._observe, "receipt"):
-            return self._outbox.signed(row.payment_id, signed.signature.hex(), signed.cid), signed
+            return self._outbox.signed(row, signed.signature.hex(), envelope), signed
 
     def _receipt(self, row: ActionRow, signed: SignedRecord | None, content: ActionContent | None) -> Receipt:
         """What was made just now, if it was, is not read again."""

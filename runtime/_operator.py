@@ -284,7 +284,7 @@ class Operator:
     def _receipt(self, row: ActionRow, signed: SignedRecord | None, content: ActionContent | None) -> Receipt:
         """What was made just now, if it was, is not read again."""
         assert row.envelope is not None  # SIGNED rows and later ones have it
-        if signed is None:
+        if signed is None or signed.cid != row.envelope:  # another process may have signed it first
             signed = SignedRecord.decode(self._store.get(row.envelope), row.envelope)
         if content is None or content.cid != signed.content:  # another process may have recorded it first
             content = ActionContent.decode(signed.content, self._store.get)

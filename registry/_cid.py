@@ -37,8 +37,12 @@ def cid_from_digest(digest: bytes, codec: str | int = "dag-cbor") -> str:
     """The CID of the block with this 32-byte sha2-256 digest. ``codec`` by name or number."""
     if len(digest) != 32:
         raise UserError(f"A content digest has 32 bytes, not {len(digest)}")
-    data = bytes((1, _code(codec))) + _SHA256 + digest
-    return "b" + b32encode(data).decode().rstrip("=").lower()
+    return _encoded(_code(codec), digest)
+
+
+@lru_cache(4096)  # base32 is slow, and an action names each of its blocks some five times
+def _encoded(code: int, digest: bytes) -> str:
+    return "b" + b32encode(bytes((1, code)) + _SHA256 + digest).decode().rstrip("=").lower()
 
 
 def cid_of(data: bytes, codec: str | int = "dag-cbor") -> str:
@@ -66,7 +70,7 @@ def _decoded(cid: str) -> bytes:
         raise _malformed(cid, "it is not base32") from None
     if len(data) != _LENGTH or data[0] != 1 or data[2:4] != _SHA256 or data[1] not in _NAMES:
         raise _malformed(cid, "it is not a version 1 sha2-256 CID of raw, dag-pb or dag-cbor data")
-    if "b" + b32encode(data).decode().rstrip("=").lower() != cid:
+    if _encoded(data[1], data[4:]) != cid:
         raise _malformed(cid, "its last character carries stray bits")
     return data
 

@@ -20,7 +20,7 @@ from ._blocks import (
 )
 from ._cid import Link
 from ._dagcbor import decode, encode
-from ._hashing import address_word, authorization_nonce, payment_id, sha2
+from ._hashing import address_of, address_word, authorization_nonce, payment_id, sha2
 
 __all__ = ["ActionContent", "Payment", "value_hash"]
 
@@ -73,16 +73,14 @@ class Payment:
 
     @classmethod
     def from_block(cls, block: Any, cid: str | None) -> Payment:
-        from eth_utils.address import to_checksum_address
-
         keys = {"from", "to", "value", "valid_after", "valid_before", "signature", "salt"}
         read = Reader(block, "a payment", cid, keys)
         value = parse_uint256(read.raw("value"))
         if value is None:
             raise read.fail("value")
         return cls(
-            client=str(to_checksum_address(read.octets("from", 20))),
-            to=str(to_checksum_address(read.octets("to", 20))),
+            client=address_of(read.octets("from", 20)),
+            to=address_of(read.octets("to", 20)),
             value=value,
             valid_after=read.integer("valid_after", high=2**64 - 1),
             valid_before=read.integer("valid_before", high=2**64 - 1),
@@ -140,7 +138,7 @@ class ActionContent:
     def request_hash(self) -> bytes:
         return value_hash(self.request)
 
-    @property
+    @cached_property
     def output_hash(self) -> bytes:
         return value_hash(self.output)
 

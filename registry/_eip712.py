@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from ..errors import ContentError, UserError
 from ._blocks import parse_uint256
-from ._hashing import address_word, word
+from ._hashing import address_of, address_word, word
 from ._keccak import keccak
 
 __all__ = ["Domain", "HashSigner", "Struct", "recover", "sign_digest", "struct_types"]
@@ -134,8 +134,6 @@ class Struct:
     @classmethod
     def from_block(cls, block: Any, cid: str | None) -> Self:
         """The inverse of :meth:`to_block`. Raises ``ContentError`` naming ``cid``."""
-        from eth_utils.address import to_checksum_address
-
         if not isinstance(block, dict) or set(block) != {name for name, _ in cls._TYPES.values()}:
             raise ContentError(f"A block holds no {cls._NAME}", why="its fields differ", cid=cid)
         values: dict[str, Any] = {}
@@ -144,7 +142,7 @@ class Struct:
             if kind == "address":
                 if not isinstance(value, bytes) or len(value) != 20:
                     raise ContentError(f"{cls._NAME}.{name} is not an address", cid=cid)
-                value = str(to_checksum_address(value))
+                value = address_of(value)
             elif kind == "uint256":
                 value = parse_uint256(value)
                 if value is None:
@@ -168,15 +166,21 @@ def struct_types(**types: str) -> dict[str, tuple[str, str]]:
 
 def sign_digest(signer: HashSigner, digest: bytes) -> bytes:
     """A 65-byte signature (r, s, v in {27, 28}) of a 32-byte digest."""
-    return bytes(signer.unsafe_sign_hash(digest).signature)
+    from eth_account.signers.local import LocalAccount
+
+    if type(signer) is not LocalAccount:
+        return bytes(signer.unsafe_sign_hash(digest).signature)
+    # The same signature (RFC 6979) in a fifth of the time that the account takes to check and wrap it.
+    from coincurve import PrivateKey
+
+    signature = PrivateKey(bytes(signer.key)).sign_recoverable(digest, hasher=None)
+    return signature[:64] + bytes((signature[64] + 27,))
 
 
 def recover(digest: bytes, signature: bytes) -> str:
     """The checksummed signer of a digest. Raises ``ContentError`` for what the contracts would refuse too:
     a wrong length, v outside {27, 28}, or a high s."""
-    from eth_keys.datatypes import Signature
-    from eth_keys.exceptions import BadSignature
-    from eth_utils.exceptions import ValidationError
+    from coincurve import PublicKey
 
     if (
         len(signature) != 65
@@ -185,9 +189,8 @@ def recover(digest: bytes, signature: bytes) -> str:
     ):
         raise ContentError("The signature is malformed", why="it is not 65 bytes with v 27 or 28 and a low s")
     try:
-        key = Signature(signature[:64] + bytes((signature[64] - 27,))).recover_public_key_from_msg_hash(
-            digest
-        )
-    except (BadSignature, ValidationError, ValueError) as error:
+        standard = signature[:64] + bytes((signature[64] - 27,))
+        key = PublicKey.from_signature_and_message(standard, digest, hasher=None)
+    except Exception as error:  # noqa: BLE001 - the library has no type of its own
         raise ContentError("The signature is malformed", why=str(error)) from None
-    return str(key.to_checksum_address())
+    return address_of(keccak(key.format(compressed=False)[1:])[12:])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 from ..errors import UserError
 from ._keccak import keccak
 from ._merkle import SumNode, SumTree
 
-__all__ = ["BatchHeader", "address_word", "answer_commitment", "authorization_nonce", "evidence_hash", "fixed_split_leaf",
+__all__ = ["BatchHeader", "address_of", "address_word", "answer_commitment", "authorization_nonce", "evidence_hash", "fixed_split_leaf",
            "leaf_hash", "manifest_leaf", "payment_id", "payout_leaf", "payout_tree", "payouts_answer", "position_word",
            "record_leaf", "sha2", "shares_evidence_hash", "step_seed", "training_evidence_hash", "vote_commitment", "word"]  # fmt: skip
 
@@ -35,6 +36,16 @@ def address_word(address: str) -> bytes:
     if len(raw) != 20:
         raise UserError(f"{address!r} is not an address", fix="an address is 0x and 40 hexadecimal digits")
     return bytes(12) + raw
+
+
+@lru_cache(4096)  # of payers, escrows and contracts the same ones come again
+def address_of(raw: bytes) -> str:
+    """The checksummed 0x… address of 20 bytes (EIP-55)."""
+    digits = raw.hex()
+    marks = keccak(digits.encode()).hex()
+    return "0x" + "".join(
+        digit.upper() if mark > "7" else digit for digit, mark in zip(digits, marks, strict=False)
+    )
 
 
 def sha2(data: bytes) -> bytes:

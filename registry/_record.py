@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from functools import cached_property
 
 from ..errors import ContentError, UserError
 from ._cid import Link, cid_of, digest_of
 from ._dagcbor import decode, encode
 from ._eip712 import Domain, HashSigner, Struct, recover, sign_digest, struct_types
-from ._hashing import address_word
+from ._hashing import address_of, address_word
 from ._keccak import keccak
 
 __all__ = ["ActionRecord", "Domain", "HashSigner", "ReplayClass", "SeedSource", "SignedRecord", "Status", "Ticket",
@@ -115,7 +116,7 @@ for _struct in (Ticket, ActionRecord):
     _struct._TYPE_HASH = keccak(_struct.type_string().encode())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SignedRecord:
     """The receipt: a record, its signature and domain, and the CID of its content. Stored as one block."""
 
@@ -135,6 +136,10 @@ class SignedRecord:
 
     def encode(self) -> bytes:
         """The dag-cbor block."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
         return encode(
             {
                 "version": ENVELOPE_VERSION,
@@ -157,8 +162,6 @@ class SignedRecord:
     @classmethod
     def decode(cls, data: bytes, cid: str | None = None) -> SignedRecord:
         """Read a block. Raises ``ContentError`` for anything but a well-formed envelope."""
-        from eth_utils.address import to_checksum_address
-
         block = decode(data, cid)
         keys = {"version", "chain_id", "verifying_contract", "record", "signature", "content"}
         if not isinstance(block, dict) or set(block) != keys:
@@ -188,4 +191,4 @@ class SignedRecord:
         record = ActionRecord.from_block(block["record"], cid)
         if digest_of(content) != record.content_digest:
             raise ContentError(f"Record {cid or 'given'} names other content than it signed", cid=cid)
-        return cls(record, signature, Domain(chain_id, str(to_checksum_address(contract))), str(content))
+        return cls(record, signature, Domain(chain_id, address_of(contract)), str(content))

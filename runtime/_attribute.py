@@ -3,6 +3,7 @@ fixed, the rows that taught the rest."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -75,7 +76,7 @@ class SpanAttributor:
         self.rule, self.rule_id = rule, rule_id(rule)
         self.index, self._split, self._lineage = index, shares_of_fee, lineage
         self._accounts = Accounts(treasury, operator, stakers, fixed=dict(fixed), audits=audits)
-        self._cut = cut
+        self._cut, self._asking = cut, threading.Lock()
 
     def credit(self, outcome: Outcome, fee: int, epoch: int) -> Credit:
         """Split ``fee`` wei; every wei is in exactly one payout or in the cut that the chain takes."""
@@ -83,11 +84,12 @@ class SpanAttributor:
             return Credit((), {"refund": "the action failed"})
         calls = [step for step in outcome.steps if isinstance(step, ModelCallStep)]
         outputs = [step.output_tokens for step in calls]
-        protocol, audit = self._cut(epoch)
+        with self._asking:  # what all of them need from the chain now and then, one asks for
+            (protocol, audit), uses = self._cut(epoch), self._lineage(calls)
         joined, payouts = divide_action(
             self.index,
             outputs,
-            self._lineage(calls),
+            uses,
             fee,
             self._split,
             self._accounts,

@@ -22,6 +22,7 @@ __all__ = ["Database", "deployment_table"]
 
 _WAIT = 10  # seconds for a connection, and for another process's lock
 _LOCKS = 0x0B0C  # our class of Postgres's advisory locks
+_LOCK = sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, sa.bindparam("lock", type_=sa.Integer)))
 
 
 def deployment_table(schema: str, meta: sa.MetaData) -> sa.Table:
@@ -80,12 +81,13 @@ class Database:
             )
 
     @contextmanager
-    def write(self, lock: int = 0) -> Iterator[sa.Connection]:
-        """A transaction that is on disk when this returns; of those with the same ``lock`` one runs at a time, whatever
-        process asks. Raises ``OpenLedgerError`` when it could not be made durable: nothing of it happened."""
+    def write(self, *locks: int) -> Iterator[sa.Connection]:
+        """A transaction that is on disk when this returns; of those with a lock in common (0 where none is given) one runs
+        at a time, whatever process asks. Raises ``OpenLedgerError`` when it could not be made durable: nothing of it happened."""
         with self._threads, self._failing(), self._writing.begin() as db:
             if db.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE is a lock of the whole file
-                db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, lock)))
+                for lock in sorted(locks) or (0,):
+                    db.execute(_LOCK, {"lock": lock})
             yield db
 
     @contextmanager

@@ -295,14 +295,14 @@ class Operator:
         with phase(self._observe, "sign"):
             record = ActionRecord.from_block(row.executed["record"], None)
             signed = SignedRecord.make(record, self._key, self._domain, row.executed["content"])
-            self._store.put(signed.encode())
+            envelope = self._store.put(signed.encode())
         with phase(self._observe, "receipt"):
-            return self._outbox.signed(row.payment_id, signed.signature.hex(), signed.cid), signed
+            return self._outbox.signed(row, signed.signature.hex(), envelope), signed
 
     def _receipt(self, row: ActionRow, signed: SignedRecord | None, content: ActionContent | None) -> Receipt:
         """What was made just now, if it was, is not read again."""
         assert row.envelope is not None  # SIGNED rows and later ones have it
-        if signed is None:
+        if signed is None or signed.cid != row.envelope:  # another process may have signed it first
             signed = SignedRecord.decode(self._store.get(row.envelope), row.envelope)
         if content is None or content.cid != signed.content:  # another process may have recorded it first
             content = ActionContent.decode(signed.content, self._store.get)

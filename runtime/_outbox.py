@@ -18,8 +18,8 @@ That holds for several processes on one database too: of one agent's writes one 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ import sqlalchemy as sa
 from ..errors import OpenLedgerError, UserError
 from ..registry import decode, encode
 from ._database import Database, deployment_table
+from ._group import GroupCommit
 
 if TYPE_CHECKING:
     from ..contracts import Contracts
@@ -78,11 +79,11 @@ _batches = sa.Table(
 _ONE = sa.select(_actions).where(_actions.c.payment_id == sa.bindparam("key"))
 _TOP = sa.select(sa.func.max(_actions.c.nonce)).where(_actions.c.agent_id == sa.bindparam("agent"))
 _OPEN = _actions.insert().returning(_actions)
-_MOVE = (
-    _actions.update()
-    .where(_actions.c.payment_id == sa.bindparam("key"), _actions.c.state == sa.bindparam("before"))
-    .returning(_actions)
-)
+_IS = _actions.update().where(_actions.c.payment_id == sa.bindparam("key"))
+_ACCEPT = _IS.where(_actions.c.state == State.PAYING).values(state=State.ACCEPTED).returning(_actions)
+_FIX = _IS.where(_actions.c.state == State.ACCEPTED).values(state=State.EXECUTED)
+_SIGN = _IS.where(_actions.c.state == State.EXECUTED).values(state=State.SIGNED)
+_REFUND = _IS.where(_actions.c.state == State.ACCEPTED).values(state=State.REFUNDED)
 deployment_table("outbox", _meta)
 
 
@@ -112,7 +113,7 @@ class BatchRow:
 
 
 class Outbox:
-    """See the module. Its methods are thread-safe.
+    """See the module. Its methods are thread-safe; what threads fix and sign at once is made durable by one commit.
 
     Raises ``OpenLedgerError`` with code ``outbox`` when a write cannot be made durable (a full disk,
     say): the transition then did not happen, and the same call may be repeated once there is room.
@@ -122,6 +123,7 @@ class Outbox:
         """``url`` is a file, ``sqlite:///…`` or ``postgresql+psycopg://…``; raises as :class:`Database`."""
         self._db = Database(url, "outbox")
         self.url = self._db.url
+        self._write: GroupCommit[tuple[int, _Change], ActionRow] = GroupCommit(self._write_all)
 
     def close(self) -> None:
         self._db.close()
@@ -172,9 +174,8 @@ class Outbox:
         rows = []
         with self._db.write() as db:
             for payment_id, accepted in paid:
-                values = {"state": State.ACCEPTED, "accepted": encode(accepted), "updated": time.time()}
-                known = {"key": payment_id, "before": State.PAYING}
-                row = db.execute(_MOVE.values(**values), known).first()
+                values = {"key": payment_id, "accepted": encode(accepted), "updated": time.time()}
+                row = db.execute(_ACCEPT, values).first()
                 row = row or db.execute(_ONE, {"key": payment_id}).first()
                 if row is None:
                     raise OpenLedgerError(
@@ -191,21 +192,40 @@ class Outbox:
 
         ``next_nonce`` is the chain's; the outbox's own highest plus one wins when higher.
         """
-        with self._db.write(row.agent_id) as db:
-            now = db.execute(_ONE, {"key": row.payment_id}).one()
-            if now.state == State.ACCEPTED:
-                top = db.execute(_TOP, {"agent": row.agent_id}).scalar()
-                nonce = next_nonce if top is None else max(next_nonce, int(top) + 1)
-                struct_hash, executed = fix(nonce)
-                fixed = {"nonce": nonce, "struct_hash": struct_hash, "executed": encode(executed)}
-                now = _moved(db, row.payment_id, State.ACCEPTED, State.EXECUTED, **fixed)
-        return _action(now)
 
-    def signed(self, payment_id: str, signature: str, envelope: str) -> ActionRow:
-        return self._move(payment_id, State.EXECUTED, State.SIGNED, signature=signature, envelope=envelope)
+        def change(db: sa.Connection) -> ActionRow:
+            top = db.execute(_TOP, {"agent": row.agent_id}).scalar()
+            nonce = next_nonce if top is None else max(next_nonce, int(top) + 1)
+            struct_hash, executed = fix(nonce)
+            fixed = replace(
+                row, state=State.EXECUTED, nonce=nonce, struct_hash=struct_hash, executed=executed
+            )
+            block = encode(executed)
+            if _moved(db, _FIX, row.payment_id, nonce=nonce, struct_hash=struct_hash, executed=block):
+                return fixed
+            return _action(db.execute(_ONE, {"key": row.payment_id}).one())  # it has its record already
+
+        return self._write((row.agent_id, change))
+
+    def signed(self, row: ActionRow, signature: str, envelope: str) -> ActionRow:
+        """Its record is signed, its envelope stored. One that was signed before keeps what it has."""
+
+        def change(db: sa.Connection) -> ActionRow:
+            if _moved(db, _SIGN, row.payment_id, signature=signature, envelope=envelope):
+                return replace(row, state=State.SIGNED, signature=signature, envelope=envelope)
+            return _repeated(db, row.payment_id, State.EXECUTED, State.SIGNED)
+
+        return self._write((row.agent_id, change))
 
     def refunded(self, payment_id: str) -> None:
-        self._move(payment_id, State.ACCEPTED, State.REFUNDED)
+        with self._db.write() as db:
+            if not _moved(db, _REFUND, payment_id):
+                _repeated(db, payment_id, State.ACCEPTED, State.REFUNDED)
+
+    def _write_all(self, changes: list[tuple[int, _Change]]) -> list[ActionRow | Exception]:
+        """In one transaction: of all of them or none, but for those that raise before they write."""
+        with self._db.write(*{agent_id for agent_id, _ in changes}) as db:
+            return list(_tried(db, [change for _, change in changes]))
 
     def get(self, payment_id: str) -> ActionRow:
         with self._db.read() as db:
@@ -253,11 +273,6 @@ class Outbox:
         query = sa.select(_actions.c.fee).where(_actions.c.agent_id == agent_id, _actions.c.state.in_(states))
         with self._db.read() as db:
             return sum(int(fee) for (fee,) in db.execute(query))
-
-    def _move(self, payment_id: str, before: State, after: State, **values: Any) -> ActionRow:
-        with self._db.write() as db:
-            row = _moved(db, payment_id, before, after, **values)
-        return _action(row)
 
     # -- batches ---------------------------------------------------------------------------------
 
@@ -321,23 +336,36 @@ class Outbox:
             db.execute(_actions.update().where(*members).values(state=after, updated=time.time()))
 
 
-def _moved(db: sa.Connection, payment_id: str, before: State, after: State, **values: Any) -> Any:
-    """The action's row after the transition."""
-    key = {"key": payment_id}
-    statement = _MOVE.values(state=after, updated=time.time(), **values)
-    moved = db.execute(statement, {**key, "before": before}).first()
-    if moved is not None:
-        return moved
-    row = db.execute(_ONE, key).first()
-    if (
-        row is None or row.state != after
-    ):  # repeating a transition after a crash is fine; any other order is a bug
+_Change = Callable[[sa.Connection], ActionRow]
+"""Writes an action's next state and gives its row."""
+
+
+def _tried(db: sa.Connection, changes: Sequence[_Change]) -> Iterator[ActionRow | Exception]:
+    for change in changes:
+        try:
+            yield change(db)
+        except sa.exc.SQLAlchemyError:
+            raise  # the transaction is lost, for all of them
+        except Exception as error:  # noqa: BLE001 - whatever fixing it raised is of this one alone
+            yield error
+
+
+def _moved(db: sa.Connection, move: sa.Update, payment_id: str, **values: Any) -> bool:
+    """Whether the action was in the state that ``move`` begins from; it is in the next one then."""
+    return bool(db.execute(move, {"key": payment_id, "updated": time.time(), **values}).rowcount)
+
+
+def _repeated(db: sa.Connection, payment_id: str, before: State, after: State) -> ActionRow:
+    """The action, where it is in ``after`` already: repeating a transition after a crash is fine, any other order is a
+    bug."""
+    row = db.execute(_ONE, {"key": payment_id}).first()
+    if row is None or row.state != after:
         raise OpenLedgerError(
             f"action {payment_id} cannot become {after}",
             why=f"it is {None if row is None else row.state}, not {before}",
             code="outbox",
         )
-    return row
+    return _action(row)
 
 
 def _action(row: Any) -> ActionRow:

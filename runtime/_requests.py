@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..errors import UserError
@@ -53,11 +54,11 @@ class PaidRequest:
     def agent_id(self) -> int:
         return int(self.request["agent"])
 
-    @property
+    @cached_property
     def request_hash(self) -> bytes:
         return value_hash(self.request)
 
-    @property
+    @cached_property
     def payment_id(self) -> bytes:
         return self.payment.payment_id(self.agent_id, self.request_hash)
 

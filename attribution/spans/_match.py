@@ -27,9 +27,11 @@ class Output:
     def __init__(self, tokens: Sequence[int], special: frozenset[int], width: int) -> None:
         import numpy as np
 
-        ids = np.array(tokens, dtype=np.int64)
-        usable = (ids < border_of(width)) & ~np.isin(ids, sorted(special))
-        self.tokens: NDArray[np.int64] = np.where(usable, ids, -1)
+        border = border_of(width)
+        # a list: numpy's isin takes longer for outputs as they are
+        ids = np.array([-1 if token >= border or token in special else token for token in tokens], np.int64)
+        usable = ids >= 0
+        self.tokens: NDArray[np.int64] = ids
         """-1 where nothing matches."""
         self.ends: NDArray[np.int64] = np.minimum.accumulate(
             np.where(usable, len(ids), np.arange(len(ids)))[::-1]

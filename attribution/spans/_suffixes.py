@@ -28,6 +28,8 @@ __all__ = [
     "windows",
 ]
 
+_FEW = 64
+"""Needles up to which it takes longer to bisect all of them at once."""
 MAX_BYTES = 2**31 - 1
 """Largest text that can be sorted."""
 NEEDLE = 8
@@ -107,12 +109,30 @@ class Suffixes:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Half-open range of ``order`` of each of ``needles`` (:func:`windows` of at most ``NEEDLE`` tokens), all bisected
         at once inside ``within``; empty where there is none."""
+        if len(needles) <= _FEW:
+            return self._few(needles, within)
         text = windows(self._data, needles.dtype.itemsize // self._width, self._width)
         low = self._bisect(text, needles, *within, past=False)
         high = low.copy()
         some = (low < within[1]).nonzero()[0]
         some = some[text[self._order[low[some]]] == needles[some]]
         high[some] = self._bisect(text, needles[some], low[some], within[1][some], past=True)
+        return low, high
+
+    def _few(
+        self,
+        needles: NDArray[np.bytes_],
+        within: tuple[NDArray[np.int64], NDArray[np.int64]],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """:meth:`ranges`, one after the other."""
+        import numpy as np
+
+        packed, size = needles.tobytes(), needles.dtype.itemsize
+        found = [
+            self.interval(packed[place * size : (place + 1) * size], low, high)
+            for place, (low, high) in enumerate(zip(within[0].tolist(), within[1].tolist(), strict=True))
+        ]
+        low, high = np.array(found, dtype=np.int64).reshape(-1, 2).T
         return low, high
 
     def starting_with(self, tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

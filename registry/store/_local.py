@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from ._base import BaseStore
 
 __all__ = ["LocalStore"]
 
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+_AT_ONCE = 64
+"""Files that are written before any is flushed; as many are open."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -52,31 +55,41 @@ class LocalStore(BaseStore):
         self._write_many({cid: data})
 
     def _write_many(self, blocks: Mapping[str, bytes]) -> None:
-        staged: dict[str, Path] = {}
-        folders: set[Path] = set()
-        cid = ""
+        several = list(blocks.items())
+        for start in range(0, len(several), _AT_ONCE):
+            self._write_some(several[start : start + _AT_ONCE])
+
+    def _write_some(self, blocks: list[tuple[str, bytes]]) -> None:
+        root, cid = str(self.root), ""
+        staged: list[tuple[int, str, str]] = []  # descriptor, where it is, where it belongs
+        folders: set[str] = set()
         try:
-            for cid, data in blocks.items():
-                path = self._path(cid)
-                if path.is_file() and path.read_bytes() == data:
+            for cid, data in blocks:
+                path = f"{root}/{cid[-2:]}/{cid}"
+                if _holds(path, data):
                     continue  # a tampered file differs, and is replaced
-                if not path.parent.is_dir():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    folders.add(self.root)
-                handle, scratch = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-                staged[cid] = Path(scratch)
-                with os.fdopen(handle, "wb") as file:
+                scratch = f"{root}/{cid[-2:]}/.new-{os.urandom(8).hex()}"
+                try:
+                    descriptor = os.open(scratch, _NEW, 0o600)
+                except FileNotFoundError:
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    folders.add(root)
+                    descriptor = os.open(scratch, _NEW, 0o600)
+                staged.append((descriptor, scratch, path))
+                with open(descriptor, "wb", closefd=False) as file:
                     file.write(data)
-            _sync(list(staged.values()))
-            for cid, written in staged.items():
-                os.replace(written, self._path(cid))
-                folders.add(self._path(cid).parent)
-            _sync(list(folders))
+            _flush([descriptor for descriptor, _, _ in staged])
+            for _, scratch, path in staged:
+                os.replace(scratch, path)
+                folders.add(os.path.dirname(path))
+            _flush_folders(folders)
         except OSError as error:
             raise self._failed("written", self._path(cid), cid, error) from None
         finally:
-            for left in staged.values():
-                left.unlink(missing_ok=True)
+            for descriptor, scratch, _ in staged:
+                os.close(descriptor)
+                with suppress(FileNotFoundError):
+                    os.unlink(scratch)
 
     def _failed(self, verb: str, path: Path, cid: str, error: OSError) -> ContentError:
         full = error.errno in _FULL
@@ -90,12 +103,36 @@ class LocalStore(BaseStore):
         )
 
 
-def _sync(paths: list[Path]) -> None:
-    """fsync files or directories; several at once, since a disk flushes many as fast as one."""
-    if len(paths) > 1:
-        list(_syncers().map(_sync_one, paths))
-    elif paths:
-        _sync_one(paths[0])
+def _holds(path: str, data: bytes) -> bool:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read() == data
+    except FileNotFoundError:
+        return False
+
+
+def _flush(descriptors: list[int]) -> None:
+    """fsync; several at once, since a disk flushes many as fast as one."""
+    others = [_syncers().submit(os.fsync, one) for one in descriptors[1:]]
+    try:
+        for one in descriptors[:1]:
+            os.fsync(one)
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+
+
+def _flush_folders(folders: set[str]) -> None:
+    """So that the names in them are on disk too."""
+    descriptors: list[int] = []
+    try:
+        for folder in folders:
+            descriptors.append(os.open(folder, os.O_RDONLY))
+        _flush(descriptors)
+    finally:
+        for one in descriptors:
+            os.close(one)
 
 
 @cache
@@ -106,11 +143,3 @@ def _syncers() -> ThreadPoolExecutor:
 
 
 os.register_at_fork(after_in_child=_syncers.cache_clear)
-
-
-def _sync_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -37,8 +37,11 @@ def test_an_interval_holds_every_occurrence(width: int, text: list[int], wanted:
 
 @pytest.mark.parametrize("width", [2, 4])
 @settings(max_examples=50)
-@given(texts, st.lists(tokens, min_size=8, max_size=30), st.integers(1, NEEDLE))
-def test_ranges_hold_every_occurrence(width: int, text: list[int], output: list[int], length: int) -> None:
+@given(texts, st.lists(tokens, min_size=8, max_size=30), st.sampled_from([1, 10]), st.integers(1, NEEDLE))
+def test_ranges_hold_every_occurrence(
+    width: int, text: list[int], output: list[int], times: int, length: int
+) -> None:
+    output = times * output  # few are bisected one after the other, many together
     made, order = suffixes(text, width)
     needles = windows(pack(output, width), length, width)
     first = made.starting_with(np.array(output[: len(needles)], dtype=np.int64))

@@ -81,6 +81,13 @@ def test_many_writers_of_the_same_blocks(store: LocalStore) -> None:
     assert not list(store.root.rglob(".new-*"))
 
 
+def test_more_blocks_than_are_written_at_once_come_back(store: LocalStore) -> None:
+    blocks = {cid_of(data, "raw"): data for data in (b"%d" % i for i in range(150))}
+    store.put_blocks(blocks)
+    assert {cid: store.get(cid) for cid in blocks} == blocks
+    assert not list(store.root.rglob(".new-*"))
+
+
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), st.binary(max_size=2000), max_size=5))
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_directories_come_back(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> None:

@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,7 +53,7 @@ def fix(nonce: int) -> tuple[str, dict[str, Any]]:
 def signed(outbox: Outbox, payment_id: str) -> None:
     accepted(outbox, payment_id)
     outbox.execute(outbox.get(payment_id), 0, fix)
-    outbox.signed(payment_id, "signature", "cid")
+    outbox.signed(outbox.get(payment_id), "signature", "cid")
 
 
 def test_the_same_payment_opens_one_action(outbox: Outbox) -> None:
@@ -95,16 +97,51 @@ def test_a_record_that_cannot_be_built_takes_no_nonce(outbox: Outbox) -> None:
     assert outbox.execute(outbox.get("p"), 0, fix).nonce == 0
 
 
+def test_what_comes_at_once_is_one_commit_and_each_has_its_own_outcome(outbox: Outbox) -> None:
+    payments = [f"p{i}" for i in range(6)]
+    for payment in ("first", *payments):
+        accepted(outbox, payment)
+    commits: list[int] = []
+    sa.event.listen(outbox._db._engine, "commit", lambda db: commits.append(1))
+    begun, others_wait = threading.Event(), threading.Event()
+
+    def slow(nonce: int) -> tuple[str, dict[str, Any]]:
+        begun.set()
+        others_wait.wait(10)
+        return fix(nonce)
+
+    def broken(nonce: int) -> tuple[str, dict[str, Any]]:
+        raise ValueError("no such manifest")
+
+    with ThreadPoolExecutor(8) as threads:
+        first = threads.submit(outbox.execute, outbox.get("first"), 0, slow)
+        begun.wait(10)
+        fixes = [broken if payment == "p3" else fix for payment in payments]
+        several = [
+            threads.submit(outbox.execute, row, 0, its)
+            for row, its in zip(map(outbox.get, payments), fixes, strict=True)
+        ]
+        while len(outbox._write._waiting) < len(several):
+            time.sleep(0.001)
+        others_wait.set()
+    assert first.result().nonce == 0
+    with pytest.raises(ValueError, match="no such manifest"):
+        several.pop(3).result()
+    assert sorted(one.result().nonce or 0 for one in several) == [1, 2, 3, 4, 5]
+    assert len(commits) < len(payments)
+    assert outbox.get("p3").state is State.ACCEPTED
+
+
 def test_a_state_is_never_skipped(outbox: Outbox) -> None:
     outbox.open("p", AGENT, 1, {})
     with pytest.raises(OpenLedgerError, match="cannot become SIGNED"):
-        outbox.signed("p", "signature", "cid")
+        outbox.signed(outbox.get("p"), "signature", "cid")
     assert outbox.get("p").state is State.PAYING
 
 
 def test_a_repeated_transition_is_no_error(outbox: Outbox) -> None:
     signed(outbox, "p")
-    outbox.signed("p", "signature", "cid")
+    outbox.signed(outbox.get("p"), "signature", "cid")
     assert outbox.get("p").state is State.SIGNED
 
 

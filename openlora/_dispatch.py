@@ -29,9 +29,9 @@ T = TypeVar("T")
 ATTEMPTS = 4
 """Replicas a request may be lost with, before it is taken for what kills them."""
 
-PROBE = (0.25, 8.0)
-"""Seconds between the first two looks at whether a lost replica is back or another has its place, and between later
-ones at most."""
+PROBE = (0.25, 1.0, 8.0)
+"""Seconds between the first two looks at whether a lost replica is back, between later ones at most, and between two at
+whether another has the place of one that is gone."""
 
 
 @lru_cache
@@ -227,7 +227,7 @@ class Dispatch:
         """Until a replica that went serves again: the same one, restarted by Ray, or another in its place."""
         import ray
 
-        pause, most = PROBE
+        pause, most, gone = PROBE
         while ray.is_initialized():
             mine = self._replicas[replica]
             try:
@@ -240,7 +240,7 @@ class Dispatch:
                         await _answer(found.info.remote())
                     await self.fill(replica, found)
                     return
-                pause = most
+                pause = gone
             except ray.exceptions.ActorDiedError:
                 self._set(replica, "dead")
             except Exception:  # noqa: BLE001 - whatever keeps it from serving may pass

@@ -20,7 +20,7 @@ from ._metrics import EngineMetrics
 from ._stream import MOST, Chunk, Feed, pause
 from ._types import AssetRef, Generation, GenerationRequest, Queue, Tiers
 
-__all__ = ["NAMESPACE", "DrainingError", "Info", "PoolConfig", "Replica", "actor_name"]
+__all__ = ["NAMESPACE", "DrainingError", "Info", "PoolConfig", "Replica", "StartingError", "actor_name"]
 
 T = TypeVar("T")
 
@@ -88,6 +88,10 @@ class DrainingError(EngineError):
     """This replica takes no new work; another may."""
 
 
+class StartingError(EngineError):
+    """This replica has no engine yet; another may."""
+
+
 class Replica:
     """Its engine is made beside the actor, which is there at once, so that a refusal reaches the callers as itself; where one
     could not be made, the next call tries again."""
@@ -128,6 +132,12 @@ class Replica:
                 raise
         return self._engine
 
+    def _engine_now(self) -> Engine:
+        """For work, which another replica may do sooner than this one has an engine."""
+        if self._engine is None:
+            raise StartingError("This replica has no engine yet", fix="ask its info, which waits for it")
+        return self._engine
+
     async def config(self) -> PoolConfig:
         """What the pool was started with, for who joins it."""
         return self._config
@@ -144,7 +154,7 @@ class Replica:
     async def generate(self, request: GenerationRequest) -> Generation:
         """Holds no thread while it waits; ended by ``ray.cancel``, it leaves the engine."""
         with self._carrying():
-            engine = await self._ready()
+            engine = self._engine_now()
             answer = await self._submit(partial(engine.submit, request), Answer.cancel)
             try:
                 return await asyncio.wait_for(asyncio.wrap_future(answer), engine.timeout)
@@ -155,7 +165,7 @@ class Replica:
         """The output in chunks, from behind ``done`` on; ended by ``ray.cancel``, it leaves the engine."""
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
         with self._carrying():
-            engine = await self._ready()
+            engine = self._engine_now()
 
             def wake() -> None:
                 loop.call_soon_threadsafe(woken.set)
@@ -187,7 +197,7 @@ class Replica:
     async def call(self, method: str, *arguments: Any) -> Any:
         """A call that takes an engine's thread-safe method by name, in a thread of its own."""
         with self._carrying():
-            engine = await self._ready()
+            engine = self._engine_now()
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, getattr(engine, method), *arguments)
 

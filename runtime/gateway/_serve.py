@@ -156,6 +156,11 @@ def serve(
                 services, connection, keys=keys, streams=streams, limits=limits, keeping=keeping, url=url
             )
             door.show(app)
+            _ = (
+                streams.pool.tokenizer
+            )  # what the first calls would have to import, while engine and workers start
+            for service in services:
+                service.operator.agent.graph()
             streams.pool.ready()
             for service in services:
                 service.begin()

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ...errors import ExecutionError
 from ._limits import Limits
 from ._log import logger
 
@@ -24,11 +25,12 @@ AGAIN = 1
 """Seconds after which whoever came too early may ask again."""
 
 _LISTED = "/v1/models"
-_SAID = {
-    "what": "The gateway is starting",
-    "why": "its engines and workers are not there yet",
-    "fix": "send the same request again in a second; nothing was taken",
-}
+_STARTING = ExecutionError(
+    "The gateway is starting",
+    why="its engines and workers are not there yet",
+    fix="send the same request again in a second; nothing was taken",
+    code="gateway.starting",
+)
 
 
 class Door:
@@ -171,7 +173,6 @@ async def _early(scope: Scope, receive: Receive, send: Send) -> None:
 
     body: dict[str, Any] = {"status": "starting"}
     if scope["path"] != "/healthz":
-        message = " ".join(f"{part}." for part in _SAID.values())
-        told = {"message": message, "type": "server_error", "param": None, "code": "gateway.starting"}
-        body = {"error": told | _SAID}
+        told = {"what": _STARTING.what, "why": _STARTING.why, "fix": _STARTING.fix, "code": _STARTING.code}
+        body = {"error": {"message": str(_STARTING), "type": "server_error", "param": None} | told}
     await Json(body, 503, {"Retry-After": str(AGAIN)})(scope, receive, send)

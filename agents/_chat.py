@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.config import run_in_executor as run_in_thread
 
-from ..openlora import Sampling
+from ..openlora import Sampling, load_tokenizer
 from ._trace import current_trace
 
 __all__ = ["HFCodec", "PoolChat", "chat"]
@@ -97,10 +97,8 @@ class HFCodec:
 
     def __init__(self, base: str, tokenizer: Any = None) -> None:
         """``tokenizer`` is that of ``base``, where it is loaded already."""
-        from transformers import AutoTokenizer
-
         self._base = base
-        self._tokenizer = tokenizer or AutoTokenizer.from_pretrained(base)
+        self._tokenizer = tokenizer or load_tokenizer(base)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HFCodec, (self._base,)

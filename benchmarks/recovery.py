@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import tempfile
@@ -37,8 +38,13 @@ NOTHING = "nothing"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=5, help="each part is killed")
+    parser.add_argument("--engines", type=int, default=1, help="in the pool")
+    parser.add_argument(
+        "--cluster", action="store_true", help="Ray is a service of its own, as by openledger cluster up"
+    )
     asked = parser.parse_args()
-    deployment = Deployment(Path(tempfile.mkdtemp(prefix="openledger-bench-")) / "home")
+    home = Path(tempfile.mkdtemp(prefix="openledger-bench-")) / "home"
+    deployment = Deployment(home, asked.engines, asked.cluster)
     settings = Settings(home=deployment.home, cache=get_settings().cache_dir, ipfs_api=deployment.ipfs_api)
     try:
         with Connection.open(settings) as connection:
@@ -46,7 +52,8 @@ def main() -> None:
             found = asyncio.run(measure(deployment, payer, asked.times))
     finally:
         deployment.close()
-    write_section("Recovery", report(asked.times, found))
+    words = f"--times {asked.times} --engines {asked.engines}" + (" --cluster" if asked.cluster else "")
+    write_section(f"Recovery ({words})", report(words, found))
 
 
 async def measure(deployment: Deployment, payer: Any, times: int) -> dict[str, list[float]]:
@@ -71,11 +78,11 @@ async def measure(deployment: Deployment, payer: Any, times: int) -> dict[str, l
     return found
 
 
-def report(times: int, found: dict[str, list[float]]) -> str:
+def report(words: str, found: dict[str, list[float]]) -> str:
     lines = [
-        f"`python -m benchmarks.recovery --times {times}` on {machine()}.",
+        f"`python -m benchmarks.recovery {words}` on {machine()}; load at the end {os.getloadavg()[1]:.1f}.",
         "Seconds from kill -9 of a part to the answer of the action that was asked for then, over x402; all parts on this",
-        "machine, one engine, two workers. Target: 10 s with nothing lost.",
+        "machine, two workers and a spare. Target: 10 s with nothing lost.",
         "",
         "| killed | median | least | most |",
         "|---|---|---|---|",

@@ -14,6 +14,7 @@ from ._connected import (
     open_adapters,
     pool_config,
     replayer_for,
+    shared_pool,
 )
 from ._engine import AdapterSource, Engine, EngineStats
 from ._peft import Limits
@@ -21,6 +22,7 @@ from ._pool import EnginePool, PoolConfig
 from ._replica import NAMESPACE
 from ._sampler import choose, deficit, gumbel
 from ._stream import Chunk
+from ._tokenizer import load_tokenizer
 from ._tolerance import (
     GROSS_DELTA,
     TOLERANCES,
@@ -92,11 +94,13 @@ __all__ = [
     "fit",
     "gumbel",
     "honest_requests",
+    "load_tokenizer",
     "observe",
     "open_adapters",
     "pool_config",
     "replay",
     "replayer_for",
+    "shared_pool",
     "tolerance_for",
     "vote",
 ]

@@ -9,15 +9,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..registry import Asset, Connection, ContentStore, child_cid, path_cid
 from ..settings import Settings
 from ._adapters import AdapterStore
 from ._engine import Engine
 from ._peft import inspect
-from ._pool import PoolConfig
+from ._pool import EnginePool, PoolConfig
 from ._types import AdapterRef, AssetRef
 
-__all__ = ["fetch_adapter", "fetch_base", "fetch_tokenizer", "open_adapters", "pool_config", "replayer_for"]
+__all__ = [
+    "fetch_adapter",
+    "fetch_base",
+    "fetch_tokenizer",
+    "open_adapters",
+    "pool_config",
+    "replayer_for",
+    "shared_pool",
+]
 
 
 def open_adapters(settings: Settings) -> AdapterStore:
@@ -50,6 +59,19 @@ def pool_config(connection: Connection, base: AssetRef, directory: Path, **more:
         "num_gpus": settings.engine_gpus,
     }
     return PoolConfig(str(directory), base, partial(open_adapters, settings), **(chosen | more))
+
+
+def shared_pool(connection: Connection, base: AssetRef, directory: Path) -> EnginePool:
+    """The engines of a base model: those that run on the cluster, or new ones, which come up meanwhile and stay when this
+    ends, so that a large model is not loaded again at every start. Engines on the embedded devnet end with it: its address
+    changes."""
+    if connection.devnet is not None:
+        return EnginePool.begin(pool_config(connection, base, directory))
+    name = f"{connection.chain.chain_id}-{base.cid}"
+    try:
+        return EnginePool.join(name)
+    except UserError:
+        return EnginePool.begin(pool_config(connection, base, directory, name=name))
 
 
 def fetch_base(connection: Connection, base: AssetRef) -> Path:

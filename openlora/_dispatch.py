@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ..errors import EngineError, OpenLedgerError, OverloadedError
 from . import _vllm
 from ._jobs import DeadlineError
-from ._replica import NAMESPACE, DrainingError, PoolConfig, actor_name
+from ._replica import NAMESPACE, DrainingError, PoolConfig, StartingError, actor_name
 from ._router import Router, State
 from ._stream import Chunk
 from ._types import AdapterRef, GenerationRequest
@@ -29,9 +29,9 @@ T = TypeVar("T")
 ATTEMPTS = 4
 """Replicas a request may be lost with, before it is taken for what kills them."""
 
-PROBE = (0.25, 8.0)
-"""Seconds between the first two looks at whether a lost replica is back or another has its place, and between later
-ones at most."""
+PROBE = (0.25, 1.0, 8.0)
+"""Seconds between the first two looks at whether a lost replica is back, between later ones at most, and between two at
+whether another has the place of one that is gone."""
 
 
 @lru_cache
@@ -210,6 +210,9 @@ class Dispatch:
         if isinstance(mine, DrainingError):
             self._set(replica, "drained")
             return 0
+        if isinstance(mine, StartingError):
+            self._set(replica, "restarting")
+            return 0
         if isinstance(mine, OverloadedError) and not isinstance(mine, DeadlineError):
             full[replica] = mine
             return 0
@@ -227,7 +230,7 @@ class Dispatch:
         """Until a replica that went serves again: the same one, restarted by Ray, or another in its place."""
         import ray
 
-        pause, most = PROBE
+        pause, most, gone = PROBE
         while ray.is_initialized():
             mine = self._replicas[replica]
             try:
@@ -235,13 +238,16 @@ class Dispatch:
                     found = mine
                 else:
                     found = await asyncio.to_thread(find, self._name, replica)
-                if found is not None and (found != mine or self._router.states[replica] == "restarting"):
+                if found is not None and (found != mine or self._router.states[replica] != "drained"):
                     async with asyncio.timeout(self._config.start_timeout):
                         await _answer(found.info.remote())
                     await self.fill(replica, found)
                     return
-                pause = most
-            except ray.exceptions.ActorDiedError:
+                pause = gone
+            except (
+                ray.exceptions.ActorDiedError,
+                OpenLedgerError,
+            ):  # or its engine cannot be made: who waits is told
                 self._set(replica, "dead")
             except Exception:  # noqa: BLE001 - whatever keeps it from serving may pass
                 pause = min(2 * pause, most)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import UserError
-from . import _params, _vllm
+from . import _params
 from ._generating import Generating, integers
 from ._jobs import Answer, Job, NotANumberError, timed_out
 from ._loop import Loop
@@ -25,6 +25,7 @@ from ._memory import AdapterSource
 from ._refusals import check_length, check_request, check_tokens
 from ._sampler import deficit
 from ._stream import MOST, PAUSE, Chunk, Feed
+from ._tokenizer import load_tokenizer
 from ._types import (
     AdapterRef,
     AssetRef,
@@ -131,7 +132,7 @@ class Engine:
     def tokenizer(self) -> Any:
         """The base model's Hugging Face tokenizer. Raises ``UserError`` when it ships none."""
         if self._tokenizer is None:
-            self._tokenizer = _vllm.load_tokenizer(self.base)
+            self._tokenizer = load_tokenizer(self.base)
         return self._tokenizer
 
     @property

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from ._refusals import check_request
 from ._replica import NAMESPACE, Info, PoolConfig, Replica, actor_name
 from ._router import State
 from ._stream import Chunk
+from ._tokenizer import load_tokenizer
 from ._types import LENGTH, STOP, AdapterRef, AssetRef, Choice, Generation, GenerationRequest, Sampling
 
 __all__ = ["EnginePool", "PoolConfig"]
@@ -40,8 +40,8 @@ class EnginePool:
     the same replicas. ``close`` ends them.
     """
 
-    def __init__(self, config: PoolConfig, replicas: Sequence[Any], info: Info, name: str) -> None:
-        self._config, self._replicas, self._info, self._name = config, list(replicas), info, name
+    def __init__(self, config: PoolConfig, replicas: Sequence[Any], info: Info | None, name: str) -> None:
+        self._config, self._replicas, self._known, self._name = config, list(replicas), info, name
         self._dispatch = Dispatch(config, self._replicas, name)
         self._tokenizer: Any = None
 
@@ -53,6 +53,11 @@ class EnginePool:
         work, or where a pool of that name runs, ``EngineError`` when a replica does not come up in time, as when Ray has
         no room for it.
         """
+        return cls.begin(config).ready()
+
+    @classmethod
+    def begin(cls, config: PoolConfig) -> EnginePool:
+        """As ``start``, without the wait: what is asked of it waits for an engine. ``ready`` says whether one comes up."""
         import ray
 
         _require_ray()
@@ -62,7 +67,23 @@ class EnginePool:
         try:
             for place in range(config.replicas):
                 replicas.append(_launch(config, name, place))
-            infos = [cast(Info, get(replica.info.remote(), config.start_timeout)) for replica in replicas]
+        except BaseException:
+            for replica in replicas:
+                ray.kill(replica)
+            raise
+        return cls(config, replicas + [None] * (places - len(replicas)), None, name)
+
+    def ready(self) -> EnginePool:
+        """This pool, once its replicas serve. Raises as ``start``, and has ended them then."""
+        import ray
+
+        if self._known is not None:
+            return self
+        replicas = [replica for replica in self._replicas if replica is not None]
+        try:
+            infos = [
+                cast(Info, get(replica.info.remote(), self._config.start_timeout)) for replica in replicas
+            ]
             if len(set(infos)) != 1:
                 raise EngineError(
                     "The replicas differ",
@@ -73,7 +94,8 @@ class EnginePool:
             for replica in replicas:
                 ray.kill(replica)
             raise
-        return cls(config, replicas + [None] * (places - len(replicas)), infos[0], name)
+        self._known = infos[0]
+        return self
 
     @classmethod
     def join(cls, name: str, timeout: float = 60.0) -> EnginePool:
@@ -93,7 +115,13 @@ class EnginePool:
         return cls(config, [find(name, place) for place in places], info, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._config, self._replicas, self._info, self._name)
+        return type(self), (self._config, self._replicas, self._known, self._name)
+
+    @property
+    def _info(self) -> Info:
+        if self._known is None:
+            self._known = cast(Info, _result(run(self._dispatch.call(None, "info"))))
+        return self._known
 
     # What it is
 
@@ -131,7 +159,7 @@ class EnginePool:
     def tokenizer(self) -> Any:
         """The base model's Hugging Face tokenizer, loaded in this process."""
         if self._tokenizer is None:
-            self._tokenizer = _vllm.load_tokenizer(self._config.base)
+            self._tokenizer = load_tokenizer(self._config.base)
         return self._tokenizer
 
     @property
@@ -300,9 +328,6 @@ def _launch(config: PoolConfig, name: str, place: int) -> Any:
     """The actor of an engine, being created. Raises ``UserError`` when the place has one."""
     import ray
 
-    environment = _vllm.environment() | dict(config.env)
-    if Path(config.base).exists():
-        environment.setdefault("HF_HUB_OFFLINE", "1")
     actor = ray.remote(Replica).options(
         name=actor_name(name, place),
         namespace=NAMESPACE,
@@ -313,7 +338,8 @@ def _launch(config: PoolConfig, name: str, place: int) -> Any:
         max_restarts=config.restarts,
         max_task_retries=0,  # lost calls are made again by Dispatch, on another replica
         scheduling_strategy="SPREAD",
-        runtime_env={"env_vars": environment},
+        # One of its own costs the agent's start and a new process, each time; the defaults are set in the actor.
+        runtime_env={"env_vars": dict(config.env)} if config.env else None,
     )
     ends = time.monotonic() + _FREED
     while True:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from ..errors import EngineError
+from . import _vllm
 from ._engine import AdapterSource, Engine, EngineStats
 from ._jobs import Answer, timed_out
 from ._metrics import EngineMetrics
 from ._stream import MOST, Chunk, Feed, pause
 from ._types import AssetRef, Generation, GenerationRequest, Queue, Tiers
 
-__all__ = ["NAMESPACE", "DrainingError", "Info", "PoolConfig", "Replica", "actor_name"]
+__all__ = ["NAMESPACE", "DrainingError", "Info", "PoolConfig", "Replica", "StartingError", "actor_name"]
 
 T = TypeVar("T")
 
@@ -88,39 +88,55 @@ class DrainingError(EngineError):
     """This replica takes no new work; another may."""
 
 
+class StartingError(EngineError):
+    """This replica has no engine yet; another may."""
+
+
 class Replica:
-    """Its engine is made by the first call, so that a refusal reaches the caller as itself."""
+    """Its engine is made beside the actor, which is there at once, so that a refusal reaches the callers as itself; where one
+    could not be made, the next call tries again."""
 
     def __init__(self, config: PoolConfig, pool: str, place: int) -> None:
+        os.environ.update(_vllm.environment() | dict(config.env))
         self._config, self._pool, self._place = config, pool, place
-        self._lock = threading.Lock()
         self._engine: Engine | None = None
         # Calls that block: refusals that ask the chain, and replays, which are several requests each.
         self._threads = ThreadPoolExecutor(64)
+        self._making: Future[Engine] | None = self._threads.submit(self._make)
         self._draining = False
         self._carried = 0
         self._idle = asyncio.Event()
         self._flowing: set[Feed] = set()  # of streams that have begun
         self._reporting: asyncio.Task[None] | None = None
 
-    def _get(self) -> Engine:
-        with self._lock:
-            if self._engine is None:
-                config = self._config
-                self._engine = Engine(
-                    config.base,
-                    base_asset=config.base_asset,
-                    adapters=config.adapters() if config.adapters else None,
-                    engine=config.engine,
-                    timeout=config.timeout,
-                    tiers=config.tiers,
-                    queue=config.queue,
-                )
-            return self._engine
+    def _make(self) -> Engine:
+        config = self._config
+        return Engine(
+            config.base,
+            base_asset=config.base_asset,
+            adapters=config.adapters() if config.adapters else None,
+            engine=config.engine,
+            timeout=config.timeout,
+            tiers=config.tiers,
+            queue=config.queue,
+        )
 
     async def _ready(self) -> Engine:
-        engine = self._engine
-        return engine if engine is not None else await asyncio.to_thread(self._get)
+        if self._engine is None:
+            making = self._making = self._making or self._threads.submit(self._make)
+            try:
+                self._engine = await asyncio.shield(asyncio.wrap_future(making))
+            except Exception:
+                if self._making is making:
+                    self._making = None
+                raise
+        return self._engine
+
+    def _engine_now(self) -> Engine:
+        """For work, which another replica may do sooner than this one has an engine."""
+        if self._engine is None:
+            raise StartingError("This replica has no engine yet", fix="ask its info, which waits for it")
+        return self._engine
 
     async def config(self) -> PoolConfig:
         """What the pool was started with, for who joins it."""
@@ -138,7 +154,7 @@ class Replica:
     async def generate(self, request: GenerationRequest) -> Generation:
         """Holds no thread while it waits; ended by ``ray.cancel``, it leaves the engine."""
         with self._carrying():
-            engine = await self._ready()
+            engine = self._engine_now()
             answer = await self._submit(partial(engine.submit, request), Answer.cancel)
             try:
                 return await asyncio.wait_for(asyncio.wrap_future(answer), engine.timeout)
@@ -149,7 +165,7 @@ class Replica:
         """The output in chunks, from behind ``done`` on; ended by ``ray.cancel``, it leaves the engine."""
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
         with self._carrying():
-            engine = await self._ready()
+            engine = self._engine_now()
 
             def wake() -> None:
                 loop.call_soon_threadsafe(woken.set)
@@ -181,7 +197,7 @@ class Replica:
     async def call(self, method: str, *arguments: Any) -> Any:
         """A call that takes an engine's thread-safe method by name, in a thread of its own."""
         with self._carrying():
-            engine = await self._ready()
+            engine = self._engine_now()
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, getattr(engine, method), *arguments)
 

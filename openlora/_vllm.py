@@ -23,7 +23,6 @@ __all__ = [
     "Started",
     "clear_not_a_number",
     "environment",
-    "load_tokenizer",
     "reason",
     "slots",
     "start",
@@ -264,20 +263,6 @@ def _stops(model: Any) -> tuple[int, ...]:
         value = source.get("eos_token_id")
         found |= {value} if isinstance(value, int) else set(value or ())
     return tuple(sorted(found))
-
-
-def load_tokenizer(base: str) -> Any:
-    """The Hugging Face tokenizer of a base model. Raises ``UserError`` when there is none."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(base)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"The base model {base!r} has no tokenizer",
-            why=reason(error),
-            fix="put tokenizer.json and tokenizer_config.json beside its weights",
-        ) from error
 
 
 def reason(error: BaseException) -> str:

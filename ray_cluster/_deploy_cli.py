@@ -21,7 +21,7 @@ from ..settings import get_settings
 
 if TYPE_CHECKING:
     from ..agents import Agent
-    from ..openlora import AssetRef, EnginePool
+    from ..openlora import AssetRef
     from ..registry import Connection
     from ..runtime import Deployment, Service, Uses
     from ..runtime.gateway import TokenStreams
@@ -97,6 +97,7 @@ def deploy(
     action is lost and none is paid twice. Run it once for each agent, under whatever starts it again when it ends.
     """
     from ..agents import load_agent
+    from ..openlora import shared_pool
     from ..runtime import Deployment, Keeper, Keeping, Scaling, deploy_agent
     from ..runtime.gateway import TokenStreams
     from ..staking import DaemonLog
@@ -126,7 +127,7 @@ def deploy(
         connect(settings)
         with reviewed(connection.contracts, says, as_json=as_json) as review:
             uses = _uses(declared, connection, signer, deployment, base, adapter, datanet)
-            pool = _pool(connection, uses)
+            pool = shared_pool(connection, _base(connection, uses.base), uses.directory).ready()
             wei = parse_open(stake) if stake else connection.ledger.parameter("minSelfStake")
             if deployment.agent_id is None and connection.devnet is not None:
                 _wrap(connection, signer, wei)
@@ -251,21 +252,6 @@ def _adapter(text: str) -> tuple[str, int]:
     if not alias or not number.isdecimal():
         raise UserError(f"{text!r} names no adapter", fix="write ALIAS=ASSET_ID")
     return alias, int(number)
-
-
-def _pool(connection: Connection, uses: Uses) -> EnginePool:
-    """The engines of the base model: those that run on the cluster, or new ones, which stay when this ends, so that a large
-    model is not loaded again at every start. Engines on the embedded devnet end with it: its address changes."""
-    from ..openlora import EnginePool, pool_config
-
-    base = _base(connection, uses.base)
-    if connection.devnet is not None:
-        return EnginePool.start(pool_config(connection, base, uses.directory))
-    name = f"{connection.chain.chain_id}-{base.cid}"
-    try:
-        return EnginePool.join(name)
-    except UserError:
-        return EnginePool.start(pool_config(connection, base, uses.directory, name=name))
 
 
 def _wrap(connection: Connection, signer: Any, wei: int) -> None:

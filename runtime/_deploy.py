@@ -34,7 +34,15 @@ from ._outbox import Outbox
 from ._phases import Observe, ignore
 from ._worker import RayRunner
 
-__all__ = ["Lineage", "Registered", "Service", "declaration", "deploy_agent", "register_agent"]
+__all__ = [
+    "Lineage",
+    "Registered",
+    "Service",
+    "declaration",
+    "deploy_agent",
+    "prepare_agent",
+    "register_agent",
+]
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,11 @@ class Service:
     attributor: SpanAttributor
     outbox: Outbox
 
+    def begin(self) -> None:
+        """Wait for the workers, and continue whatever a crash interrupted. Raises ``ExecutionError`` when none comes up."""
+        self.runner.ready()
+        self.operator.recover()
+
     def close(self) -> None:
         self.runner.close()
         self.outbox.close()
@@ -174,13 +187,81 @@ def deploy_agent(
     observe: Observe = ignore,
     new_outbox: bool = False,
 ) -> Service:
-    """Start workers and the operator of a registered agent, and continue whatever a crash interrupted.
+    """Start workers and the operator of a registered agent, and continue whatever a crash interrupted; as
+    ``prepare_agent`` and the service's ``begin``."""
+    service = prepare_agent(
+        agent,
+        registered,
+        connection,
+        sender,
+        generator,
+        base_directory,
+        workers=workers,
+        observe=observe,
+        new_outbox=new_outbox,
+    )
+    try:
+        service.begin()
+    except BaseException:
+        service.close()
+        raise
+    return service
+
+
+def prepare_agent(
+    agent: Agent | str,
+    registered: Registered,
+    connection: Connection,
+    sender: Signer,
+    generator: Generator | None,
+    base_directory: Path,
+    *,
+    workers: int | Scaling = 1,
+    observe: Observe = ignore,
+    new_outbox: bool = False,
+) -> Service:
+    """The service of a registered agent, whose workers are starting; it runs nothing before ``begin``.
 
     ``agent`` is ``FILE:NAME`` or the agent; ``sender`` pays the gas and must be the agent's owner, approved by
     it, or its record key; ``generator`` is the pool it generates on, None for one that calls no
     model; ``workers`` is their number, or how it is chosen.
     """
     declared = load_agent(agent) if isinstance(agent, str) else agent
+    settings, agent_id = connection.settings, registered.agent_id
+    domain = connection.ledger.domain
+    url = (
+        settings.database_url
+        or settings.home_dir / "outbox" / f"{domain.chain_id}-{domain.verifying_contract}.db"
+    )
+    purse = None
+    if declared.uses:
+        from ._purse import Purse
+
+        purse = Purse(declared, agent_id, connection, sender, url)
+    scaling = Scaling(workers, workers) if isinstance(workers, int) else workers
+    runner = RayRunner(
+        agent, generator, str(base_directory), registered.adapters, scaling=scaling, purse=purse, wait=False
+    )
+    try:
+        return _service(
+            declared, registered, connection, sender, base_directory, url, runner, observe, new_outbox
+        )
+    except BaseException:
+        runner.close()
+        raise
+
+
+def _service(
+    declared: Agent,
+    registered: Registered,
+    connection: Connection,
+    sender: Signer,
+    base_directory: Path,
+    url: str | Path,
+    runner: RayRunner,
+    observe: Observe,
+    new_outbox: bool,
+) -> Service:
     settings, agent_id = connection.settings, registered.agent_id
     key = connection.record_key(agent_id)
     nets = [ref.cid for ref in registered.manifest.datanets]
@@ -198,22 +279,8 @@ def deploy_agent(
         cut=lambda epoch: connection.ledger.settlement.cut(agent_id, epoch),
         rule=registered.manifest.rule,
     )
-    domain = connection.ledger.domain
-    url = (
-        settings.database_url
-        or settings.home_dir / "outbox" / f"{domain.chain_id}-{domain.verifying_contract}.db"
-    )
     outbox = Outbox(url)
     ledger = connection.as_(sender)
-    scaling = Scaling(workers, workers) if isinstance(workers, int) else workers
-    purse = None
-    if declared.uses:
-        from ._purse import Purse
-
-        purse = Purse(declared, agent_id, connection, sender, url)
-    runner = RayRunner(
-        agent, generator, str(base_directory), registered.adapters, scaling=scaling, purse=purse
-    )
     operator = Operator(
         declared,
         agent_id=agent_id,
@@ -236,7 +303,6 @@ def deploy_agent(
         observe=observe,
         late=_late_influence(connection, registered, index, base_directory),
     )
-    operator.recover()
     return Service(registered, operator, batcher, runner, attributor, outbox)
 
 

@@ -51,6 +51,8 @@ class Scaling:
     """Seconds a drained worker has for the jobs it holds; what runs then is run again elsewhere."""
     num_cpus: float = 0.0
     """CPUs that Ray reserves for each worker."""
+    spare_workers: int = 1
+    """Workers kept ready for jobs that lost theirs, up to ``max_workers``; with 0 such a job waits for a new process."""
     memory: int = 0
     """Bytes that Ray reserves for each worker and that its jobs together may allocate; 0 sets no limit."""
 
@@ -94,9 +96,7 @@ class Fleet:
         scaling: Scaling,
         launch: Callable[[], Any],
         report: Callable[[Mapping[WorkerState, int], int, int], None],
-        start_timeout: float,
     ) -> None:
-        """Waits until one worker serves. Raises ``ExecutionError`` when none does, naming why."""
         self._scaling, self._launch, self._report = scaling, launch, report
         self._workers = [Worker(launch()) for _ in range(scaling.min_workers)]
         self._waiting = 0
@@ -107,7 +107,10 @@ class Fleet:
         self._refused = ""
         self._tending = threading.Thread(target=self._tend, name="fleet", daemon=True)
         self._tending.start()
-        ends = time.monotonic() + start_timeout
+
+    def ready(self, timeout: float) -> None:
+        """Wait until one worker serves. Raises ``ExecutionError`` when none does, naming why, and is closed then."""
+        ends = time.monotonic() + timeout
         with self._changed:
             while not self._serving() and not self._refused and time.monotonic() < ends:
                 self._changed.wait(ends - time.monotonic())
@@ -116,7 +119,7 @@ class Fleet:
             self.close()
             raise ExecutionError(
                 "no worker started",
-                why=self._refused or f"none was ready in {start_timeout:g} s; the cluster may have no room",
+                why=self._refused or f"none was ready in {timeout:g} s; the cluster may have no room",
                 fix="correct the agent's file, or see `openledger cluster status`",
             )
 

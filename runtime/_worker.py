@@ -116,11 +116,11 @@ def _limit_memory(more: int) -> None:
 
 
 class _Lost(Exception):
-    """The worker ended under the job, or with ``stuck`` stopped answering."""
+    """The worker ended under the job, or with ``stuck`` stopped answering; with ``back`` Ray is starting it again."""
 
-    def __init__(self, why: str, *, stuck: bool = False) -> None:
+    def __init__(self, why: str, *, stuck: bool = False, back: bool = False) -> None:
         super().__init__(why)
-        self.stuck = stuck
+        self.stuck, self.back = stuck, back
 
 
 class RayRunner:
@@ -143,10 +143,12 @@ class RayRunner:
         scaling: Scaling | None = None,
         timeout: float = 300.0,
         purse: Purse | None = None,
+        wait: bool = True,
     ) -> None:
         """Without a ``generator`` the graph can call no model, and without a ``purse``, which is closed with this, no other
         agent. ``timeout`` is seconds a job may wait for a worker; how
-        long it may run, the agent declares. Raises ``ExecutionError`` when no worker comes up."""
+        long it may run, the agent declares. Raises ``ExecutionError`` when no worker comes up; without ``wait`` that is for
+        ``ready`` to do."""
         import ray
 
         scaling = scaling or Scaling()
@@ -162,7 +164,7 @@ class RayRunner:
                 namespace=NAMESPACE,
                 num_cpus=0 if alone else scaling.num_cpus,
                 memory=None if alone else scaling.memory or None,
-                max_restarts=0 if alone else -1,
+                max_restarts=-1,
                 max_task_retries=0,  # lost jobs are run again here, on another worker
                 max_concurrency=concurrency,
                 scheduling_strategy="SPREAD",
@@ -173,8 +175,15 @@ class RayRunner:
 
         self._timeout, self._limited = timeout, scaling.memory > 0
         self._metrics = AgentMetrics(name)
-        self._solitary = Solitary(partial(launch, alone=True), scaling.max_workers)
-        self._fleet = Fleet(scaling, launch, self._metrics.workers, timeout)
+        self._solitary = Solitary(partial(launch, alone=True), scaling.max_workers, scaling.spare_workers)
+        self._fleet = Fleet(scaling, launch, self._metrics.workers)
+        if wait:
+            self.ready()
+
+    def ready(self) -> None:
+        """Wait until a worker serves. Raises ``ExecutionError`` when none comes up."""
+        self._fleet.ready(self._timeout)
+        self._solitary.prepare()
 
     @property
     def workers(self) -> list[Any]:
@@ -198,6 +207,7 @@ class RayRunner:
 
     def close(self) -> None:
         self._fleet.close()
+        self._solitary.close()
         if self._relay is not None and self._purse is not None:
             self._relay.close()
             self._purse.close()
@@ -231,8 +241,15 @@ def _limit(worker: Any, timeout: float) -> float:
     """Seconds an action may take there, once it is up."""
     import ray
 
+    ends = time.monotonic() + timeout
     try:
-        return float(_get(worker.ready.remote(), timeout))
+        while True:
+            try:
+                return float(_get(worker.ready.remote(), ends - time.monotonic()))
+            except _Lost as lost:  # a spare that was killed while it had nothing to do
+                if not lost.back or time.monotonic() > ends:
+                    raise
+                time.sleep(0.1)
     except ray.exceptions.GetTimeoutError:
         raise ExecutionError(
             "no worker could run the action",
@@ -265,4 +282,5 @@ def _get(reference: Any, timeout: float) -> Any:
             "a worker failed", why=str(error.cause), fix="read its log; the action will be run again"
         ) from error
     except (gone.RayActorError, gone.OutOfMemoryError, gone.NodeDiedError) as error:
-        raise _Lost(" ".join(str(error).split())[:300]) from error
+        back = isinstance(error, gone.ActorUnavailableError)
+        raise _Lost(" ".join(str(error).split())[:300], back=back) from error

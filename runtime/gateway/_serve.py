@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...agents import Agent, load_agent
 from ...contracts import Signer
 from ...errors import UserError
-from ...openlora import AdapterRef, EnginePool, fetch_base, pool_config
+from ...openlora import AdapterRef, fetch_base, shared_pool
 from ...registry import AssetRef, Connection
 from ...registry.commands import console
 from ...settings import Settings
-from .._deploy import Registered, Service, deploy_agent
+from .._deploy import Registered, Service, prepare_agent
 from .._keeper import Keeping
 from ._keys import Keys
 from ._limits import Limits
-from ._listen import listen
+from ._listen import Door, log_requests
 from ._token_stream import TokenStreams
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["StartRay", "Wanted", "running", "serve"]
+__all__ = ["StartRay", "Wanted", "serve", "starting"]
 
 StartRay = Callable[[Settings], None]
 """Makes Ray ready; from a higher floor."""
-
-PoolFor = Callable[[Connection, AssetRef, Path], AbstractContextManager[EnginePool]]
-"""The engines for a base model, which is in that directory."""
 
 
 @dataclass(frozen=True)
@@ -85,26 +79,41 @@ def registered_as(wanted: Wanted, agent: Agent, connection: Connection) -> Regis
 
 
 @contextmanager
-def _started(connection: Connection, base: AssetRef, directory: Path) -> Iterator[EnginePool]:
-    pool = EnginePool.start(pool_config(connection, base, directory))
-    try:
-        yield pool
-    finally:
-        pool.close()
-
-
-@contextmanager
-def running(
+def starting(
     wanted: Sequence[Wanted],
     connection: Connection,
     signer: Signer,
     start_ray: StartRay,
     *,
     workers: int = 1,
-    pool_for: PoolFor = _started,
 ) -> Iterator[tuple[list[Service], TokenStreams]]:
-    """The services of all agents, on one pool, and their streams; closed at the end. Raises ``UserError`` for agents
+    """The services of all agents, on one pool, and their streams; closed at the end. Engines and workers come up side by
+    side; nothing may be asked of them before the pool is ready and the services have begun. Raises ``UserError`` for agents
     over different base models, or with aliases that are open."""
+    with ThreadPoolExecutor(1) as beside:
+        looking = beside.submit(_found, wanted, connection)
+        start_ray(connection.settings)
+        found, base, directory = looking.result()
+    with ExitStack() as stack:
+        pool = shared_pool(connection, base, directory)
+        if connection.devnet is not None:
+            stack.callback(pool.close)
+        streams = TokenStreams(pool)
+        stack.callback(streams.close)
+        services = []
+        for one, registered in found:
+            service = prepare_agent(
+                one.target, registered, connection, signer, streams.generator, directory, workers=workers
+            )
+            stack.callback(service.close)
+            services.append(service)
+        yield services, streams
+
+
+def _found(
+    wanted: Sequence[Wanted], connection: Connection
+) -> tuple[list[tuple[Wanted, Registered]], AssetRef, Path]:
+    """What the chain has of the agents, and their base model."""
     found = [(one, registered_as(one, load_agent(one.target), connection)) for one in wanted]
     bases = {registered.base for _, registered in found}
     if len(bases) != 1:
@@ -114,20 +123,7 @@ def running(
             fix="start a gateway for each base model",
         )
     base = bases.pop()
-    directory = fetch_base(connection, base)
-    start_ray(connection.settings)
-    with ExitStack() as stack:
-        pool = stack.enter_context(pool_for(connection, base, directory))
-        streams = TokenStreams(pool)
-        stack.callback(streams.close)
-        services = []
-        for one, registered in found:
-            service = deploy_agent(
-                one.target, registered, connection, signer, streams.generator, directory, workers=workers
-            )
-            stack.callback(service.close)
-            services.append(service)
-        yield services, streams
+    return found, base, fetch_base(connection, base)
 
 
 def serve(
@@ -146,17 +142,33 @@ def serve(
 ) -> None:
     """Serve until interrupted; what runs is then finished. ``tls`` is certificate chain and key, in PEM. With ``url``, where
     the world finds it, the agents are registered there."""
-    from ._app import announce, create_app
-
+    log_requests()
     keys = Keys.open(connection, signer)
     try:
-        with running(wanted, connection, signer, start_ray, workers=workers) as (services, streams):
+        with Door(host=host, port=port, tls=tls, limits=limits) as door, ExitStack() as stack:
+            console.print(f"starting {len(wanted)} agents on http{'s' if tls else ''}://{host}:{port}")
+            services, streams = stack.enter_context(
+                starting(wanted, connection, signer, start_ray, workers=workers)
+            )
+            from ._app import announce, create_app  # late: Ray is starting meanwhile
+
             app = create_app(
                 services, connection, keys=keys, streams=streams, limits=limits, keeping=keeping, url=url
             )
+            door.show(app)
+            _ = (
+                streams.pool.tokenizer
+            )  # what the first calls would have to import, while engine and workers start
+            for service in services:
+                service.operator.agent.graph()
+            streams.pool.ready()
+            for service in services:
+                service.begin()
             for line in announce(app, signer):
                 console.print(line)
-            console.print(f"serving {len(services)} agents on http{'s' if tls else ''}://{host}:{port}")
-            listen(app, host=host, port=port, tls=tls, limits=limits)
+            door.open(app)
+            console.print(f"serving {len(services)} agents")
+            door.wait()
+            door.close()
     finally:
         keys.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -250,6 +251,44 @@ def replaces(log: Log, directory: Path) -> dict[str, Any]:
     return {"late": [late.status.name, late.output["code"]], "after": after.output}
 
 
+def rescues(log: Log, directory: Path) -> dict[str, Any]:
+    """Tasks whose only worker is killed: once with a spare at hand, once when that was killed as well."""
+    import ray
+
+    from openledger.runtime import Scaling
+
+    crew = runner(directory, Scaling(1, 1))
+
+    def spare() -> int:
+        return int(ray.get(crew._solitary._idle[0].pid.remote(), timeout=60))
+
+    def lose(name: str, *others: int) -> tuple[int, Any]:
+        """The process that a task was run in again, and what it gave."""
+        before = len(log.lines())
+        running = threads.submit(crew.run, job(log.task(name)))
+        until(lambda: len(log.lines()) == before + 1)
+        for process in (int(log.lines()[-1][2]), *others):
+            os.kill(process, signal.SIGKILL)
+        until(lambda: len(log.lines()) == before + 2)
+        log.release(name)
+        return int(log.lines()[-1][2]), running.result(60).output
+
+    with ThreadPoolExecutor(1) as threads:
+        ready = spare()
+        rescuer, first = lose("first")
+        until(lambda: crew.states == ["serving"])
+        gone = spare()
+        _, second = lose("second", gone)
+    left = len(crew._solitary._idle)
+    crew.close()
+    return {
+        "by_the_spare": rescuer == ready,
+        "outputs": [first, second],
+        "begun": Counter(name for name, _, _ in log.lines()),
+        "spares": left,
+    }
+
+
 def hosts(log: Log, directory: Path) -> dict[str, Any]:
     """On the cluster of the settings: two tasks on two hosts. The test cuts one off, and lets them go on."""
     from openledger import ray_cluster
@@ -304,6 +343,7 @@ def main() -> None:
         "scales": scales(Log(folder / "scales"), directory),
         "limits": limits(Log(folder / "limits"), directory),
         "replaces": replaces(Log(folder / "replaces"), directory),
+        "rescues": rescues(Log(folder / "rescues"), directory),
         "blocks": blocks(Log(folder / "blocks"), directory),
     }
     ray.shutdown()

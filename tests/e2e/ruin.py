@@ -30,9 +30,11 @@ from x402 import x402ClientSync
 from x402.http.utils import decode_payment_required_header, encode_payment_signature_header
 
 from openledger.contracts import Devnet
+from openledger.ray_cluster._node import Node
 from openledger.registry import Connection
 from openledger.runtime import register_agent
 from openledger.runtime.gateway import register_open
+from openledger.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 IPFS = ROOT / "tests" / "ipfs"
@@ -63,9 +65,12 @@ def until(true: Callable[[], bool], what: str) -> None:
 
 @dataclass
 class Deployment:
-    """See the module. ``home`` holds the chain, the keys and the outbox."""
+    """See the module. ``home`` holds the chain, the keys and the outbox. With ``cluster`` Ray is a service of its own, started
+    once by ``openledger cluster up``, in which the engines outlive the gateway."""
 
     home: Path
+    engines: int = 1
+    cluster: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     agent_id: int = 0
     chain_port: int = field(default_factory=free_port)
@@ -76,6 +81,27 @@ class Deployment:
         self.repo.mkdir(parents=True)
         self.start_chain()
         self.start_content()
+        if self.cluster:
+            self.start_cluster()
+
+    def start_cluster(self) -> None:
+        words = ["cluster", "up", "--no-dashboard", "--cpus", str(self.engines + 1)]
+        words += ["--port", str(free_port()), "--metrics-port", str(free_port())]
+        subprocess.run(
+            [sys.executable, "-m", "openledger.cli", *words],
+            env=os.environ | {"OPENLEDGER_HOME": str(self.home)},
+            cwd=self.home,
+            check=True,
+        )
+
+    @property
+    def ray_parent(self) -> int:
+        """The process below which Ray's are."""
+        if not self.cluster:
+            return self.gateway.pid
+        node = Node.running(Settings(home=self.home))
+        assert node is not None
+        return node.pid
 
     @property
     def url(self) -> str:
@@ -176,7 +202,7 @@ class Deployment:
         """The first Ray actor of a kind, once there is one: it may be starting."""
 
         def killed() -> bool:
-            for process in psutil.Process(self.gateway.pid).children(recursive=True):
+            for process in psutil.Process(self.ray_parent).children(recursive=True):
                 try:
                     if process.name().startswith("ray::") and kind in " ".join(process.cmdline()):
                         process.kill()
@@ -202,6 +228,8 @@ class Deployment:
                 self.gateway.kill()
             for process in psutil.wait_procs(below, 10)[1]:
                 process.kill()
+        if self.cluster and (node := Node.running(Settings(home=self.home))) is not None:
+            node.stop(Settings(home=self.home))
         self.ipfs.terminate()
         self.ipfs.wait(30)
         self.devnet.stop(force=True)
@@ -232,6 +260,7 @@ def serve(deployment: Deployment, connection: Connection) -> Any:
         "OPENLEDGER_RPC_TIMEOUT": "10",
         "OPENLEDGER_IPFS_API": deployment.ipfs_api,
         "OPENLEDGER_IPFS_TIMEOUT": "10",
+        "OPENLEDGER_ENGINE_REPLICAS": str(deployment.engines),
         "OPENLEDGER_PRIVATE_KEY": "0x" + bytes(people.operator.key).hex(),
     }
     time.sleep(2)  # anvil has written its state: what is killed is the service, not its registration

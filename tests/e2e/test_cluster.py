@@ -93,6 +93,19 @@ def test_a_worker_whose_task_timed_out_is_replaced(told: dict[str, Any]) -> None
     assert told["replaces"] == {"late": ["FAILED", "timeout"], "after": "after done"}
 
 
+def test_a_task_whose_worker_was_killed_runs_in_the_spare_and_needs_no_new_process(
+    told: dict[str, Any],
+) -> None:
+    found = told["rescues"]
+    assert found["by_the_spare"]
+    assert found["outputs"] == ["first done", "second done"]
+    assert found["begun"] == {
+        "first": 2,
+        "second": 2,
+    }  # a spare that was killed with nothing to do costs no try
+    assert found["spares"] == 1
+
+
 def test_a_task_that_blocks_its_worker_is_ended_with_it_and_fails(told: dict[str, Any]) -> None:
     found = told["blocks"]
     assert found["stuck"] == ["FAILED", "worker"]

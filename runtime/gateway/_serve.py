@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...agents import Agent, load_agent
 from ...contracts import Signer
 from ...errors import UserError
-from ...openlora import AdapterRef, fetch_base, shared_pool
+from ...openlora import AdapterRef, EnginePool, fetch_base, shared_pool
 from ...registry import AssetRef, Connection
 from ...registry.commands import console
 from ...settings import Settings
@@ -26,6 +26,9 @@ __all__ = ["StartRay", "Wanted", "serve", "starting"]
 
 StartRay = Callable[[Settings], None]
 """Makes Ray ready; from a higher floor."""
+
+PoolFor = Callable[[Connection, AssetRef, Path], AbstractContextManager[EnginePool]]
+"""The engines for a base model, which is in that directory."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,16 @@ def registered_as(wanted: Wanted, agent: Agent, connection: Connection) -> Regis
 
 
 @contextmanager
+def _shared(connection: Connection, base: AssetRef, directory: Path) -> Iterator[EnginePool]:
+    pool = shared_pool(connection, base, directory)
+    try:
+        yield pool
+    finally:
+        if connection.devnet is not None:
+            pool.close()
+
+
+@contextmanager
 def starting(
     wanted: Sequence[Wanted],
     connection: Connection,
@@ -86,6 +99,7 @@ def starting(
     start_ray: StartRay,
     *,
     workers: int = 1,
+    pool_for: PoolFor = _shared,
 ) -> Iterator[tuple[list[Service], TokenStreams]]:
     """The services of all agents, on one pool, and their streams; closed at the end. Engines and workers come up side by
     side; nothing may be asked of them before the pool is ready and the services have begun. Raises ``UserError`` for agents
@@ -95,9 +109,7 @@ def starting(
         start_ray(connection.settings)
         found, base, directory = looking.result()
     with ExitStack() as stack:
-        pool = shared_pool(connection, base, directory)
-        if connection.devnet is not None:
-            stack.callback(pool.close)
+        pool = stack.enter_context(pool_for(connection, base, directory))
         streams = TokenStreams(pool)
         stack.callback(streams.close)
         services = []

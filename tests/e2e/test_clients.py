@@ -45,7 +45,7 @@ from openledger.openlora import EnginePool
 from openledger.registry import ModelCallStep, SeedSource, SubActionStep, value_hash
 from openledger.runtime import Client, Service, State, deploy_agent, purse_account, register_agent
 from openledger.runtime.gateway import Key, Keys, TokenStreams, create_app, model_agent, register_open
-from openledger.runtime.gateway._serve import Wanted, running
+from openledger.runtime.gateway._serve import Wanted, starting
 from openledger.staking import Verdict, fetch_action, verify
 
 PRICE = 10**16
@@ -387,12 +387,14 @@ def test_the_command_serves_an_agent_as_the_chain_has_it(gateway: Gateway) -> No
     aliases = ",".join(f"{alias}={asset}" for alias, asset in ids.items())
     wanted = Wanted.parse(f"{loop.TARGET}={registered.agent_id},{aliases}")
     with (
-        running([wanted], connection, operator, lambda _: None, pool_for=lambda *_: nullcontext(pool)) as (
+        starting([wanted], connection, operator, lambda _: None, pool_for=lambda *_: nullcontext(pool)) as (
             services,
             streams,
         ),
         listening(create_app(services, connection, keys=gateway.keys, streams=streams)) as url,
     ):
+        for service in services:
+            service.begin()
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=gateway.secret)
         answer = client.chat.completions.create(model=f"agent:{registered.agent_id}", messages=ASKED)
     assert services[0].registered == registered

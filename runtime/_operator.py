@@ -123,6 +123,9 @@ class Operator:
         self._intake = Intake(agent.price, agent_id, epoch, record_key, ledger, outbox, observe)
         self._counting = threading.Lock()
         self._locks: dict[str, tuple[threading.Lock, int]] = {}
+        self._outcomes: dict[
+            str, Outcome
+        ] = {}  # that could not be recorded yet: what they did is not done again
 
     # -- one action ------------------------------------------------------------------------------
 
@@ -152,8 +155,8 @@ class Operator:
             return self._advance(self._outbox.get(key))
 
     def give_up(self, payment_id: bytes, why: str) -> Receipt:
-        """Record an accepted action as failed without executing it, so that its payment goes back in time. One that has been
-        executed keeps its outcome."""
+        """Record an accepted action as failed without executing it, so that its payment goes back in time. One that was
+        executed keeps its outcome, recorded or not."""
         key = "0x" + payment_id.hex()
         with self._locked(key):
             return self._advance(self._outbox.get(key), abandoned(int(time.time()), why))
@@ -185,10 +188,14 @@ class Operator:
             if row.state is State.PAYING:
                 row = self._intake.collect(row)
             if row.state is State.ACCEPTED:
-                epoch = self._epoch_of(row)
+                epoch, key = self._epoch_of(row), row.payment_id
                 if epoch != row.accepted["ticket"]["epoch"]:
                     outcome = abandoned(int(time.time()), "the agent was renewed before it ran")
-                row, content = self._record(row, outcome or self._execute(row), epoch, span)
+                else:
+                    outcome = self._outcomes.get(key) or outcome or self._execute(row)
+                self._outcomes[key] = outcome
+                row, content = self._record(row, outcome, epoch, span)
+                del self._outcomes[key]
             if row.state is State.EXECUTED:
                 row, signed = self._sign(row)
                 recorded(span, signed.record, signed.cid)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from ..contracts import reviewed
-from ..errors import UserError
+from ..contracts import reviewed, show_open
+from ..errors import ContentError, UserError
 from ._agents import WalletConsent
 from ._connect import Connection
 from .commands import AgentId, As, DryRun, Json, acting, console, document_at
@@ -96,10 +97,10 @@ def show(agent_id: AgentId, as_json: Json = False) -> None:
         feedback = connection.reputation.feedback(agent_id)
         validations = connection.validations.of_agent(agent_id)
         named = found.is_named_in_file(connection.agents.registry)
-        try:
+        epoch = tariff = None
+        with suppress(UserError, ContentError):  # none was opened, or its manifest is not to be had
             epoch = connection.agents.current_epoch(agent_id)
-        except UserError:
-            epoch = None
+            tariff = connection.agents.manifest(epoch).tariff
     verdicts = sum(one.verdict for one in validations)
     if as_json:
         fields = {
@@ -114,6 +115,7 @@ def show(agent_id: AgentId, as_json: Json = False) -> None:
             "epoch": None if epoch is None else epoch.number,
             "recordKey": None if epoch is None else epoch.record_key,
             "manifest": None if epoch is None else epoch.manifest,
+            "tariff": None if tariff is None else tariff.to_json(),
             "feedback": len(feedback),
             "validations": len(validations) - verdicts,
             "verdicts": verdicts,
@@ -136,6 +138,9 @@ def show(agent_id: AgentId, as_json: Json = False) -> None:
         for one in file.get("services") or []:
             table.add_row("service", f"{one.get('name')}: {one.get('endpoint')}")
     table.add_row("epoch", "none opened" if epoch is None else f"{epoch.number}, manifest {epoch.manifest}")
+    if tariff is not None:
+        by = f"{show_open(tariff.prompt)} a prompt token, {show_open(tariff.output)} an output token"
+        table.add_row("tariff", f"{show_open(tariff.base)} an action, {by}")
     table.add_row("feedback", str(len(feedback)))
     table.add_row("validations", f"{len(validations) - verdicts}, and {verdicts} verdicts of disputes")
     console.print(table)

@@ -25,6 +25,7 @@ from ..registry import (
     ReplayClass,
     SeedSource,
     SignedRecord,
+    action_fee,
     digest_of,
     open_store,
     steps_tree,
@@ -93,7 +94,6 @@ def run(
         signature = os.urandom(65)
         job = Job(value, signature, value_hash(request), thread=signature[:8].hex())
         outcome = LocalRunner(agent, bench.models).run(job)
-        credit = bench.attributor.credit(outcome, agent.price, 0)
         manifest = Manifest(
             agent=agent.name,
             models=bench.base_refs,
@@ -103,7 +103,9 @@ def run(
             split=agent.split,
             engine_class=bench.engine_class,
             graph_digest=bytes(32),
+            tariff=agent.tariff,
         )
+        credit = bench.attributor.credit(outcome, action_fee(manifest, outcome.steps, agent.price), 0)
         store.put_blocks(manifest.encoded.blocks)
         for step in outcome.steps:
             store.put_blocks(step.encoded.blocks)

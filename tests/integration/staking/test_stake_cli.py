@@ -10,7 +10,17 @@ from eth_account import Account
 from typer.testing import Result
 
 from openledger.errors import ChainError, UserError
-from openledger.registry import AssetRef, Batch, BatchEntry, Connection, Manifest, Payout, Split, cid_of
+from openledger.registry import (
+    AssetRef,
+    Batch,
+    BatchEntry,
+    Connection,
+    Manifest,
+    Payout,
+    Split,
+    Tariff,
+    cid_of,
+)
 
 OPEN = 10**18
 Run = Callable[..., Result]
@@ -65,6 +75,27 @@ def test_a_juror_joins_and_leaves(run: Run, read: Callable[..., Any]) -> None:
     with Connection.open() as connection:
         connection.chain.advance(connection.ledger.parameter("withdrawalDelay") + 1)
     assert "withdrawn: 100 OPEN" in run("jury", "withdraw", "--as", 5).stdout
+
+
+def test_what_an_agent_charges_by_the_token_is_shown(
+    run: Run, read: Callable[..., Any], agent_id: int
+) -> None:
+    run("stake", "add", agent_id, 1000, "--as", 4)
+    assert read("agent", "show", agent_id)["tariff"] is None
+    refs = [AssetRef(1, cid_of(b"model"))]
+    tariff = Tariff(prompt=10**12, output=2 * 10**13, base=10**15)
+    manifest = Manifest(
+        "Auditor", refs, [], [], "v1", Split(10_000, 0, 0, 0), "cpu", bytes(32), tariff=tariff
+    )
+    with Connection.open() as connection:
+        assert connection.devnet is not None
+        owner, key = connection.devnet.accounts[4], connection.record_key(agent_id)
+        connection.agents.open_epoch(owner, agent_id, key.address, manifest)
+    told = {"base": str(10**15), "prompt_token": str(10**12), "output_token": str(2 * 10**13)}
+    assert read("agent", "show", agent_id)["tariff"] == told
+    shown = run("agent", "show", agent_id).stdout
+    for words in ("0.001 OPEN an action", "0.000001 OPEN a prompt"):
+        assert words in shown
 
 
 def test_anyone_pays_an_account_what_batches_owe_it(

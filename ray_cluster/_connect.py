@@ -15,6 +15,7 @@ from ._wheel import slim_wheel
 
 __all__ = ["connect"]
 
+_ATTEMPTS = 3
 _OBJECT_STORE = 100 * 2**20  # bytes: records are small, adapters travel through the content store
 
 
@@ -44,11 +45,33 @@ def connect(settings: Settings | None = None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         if address is None:
-            ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
+            _start_local(quiet)
         else:
             ray.init(address=address, runtime_env=_shipped(settings), **quiet)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise refused(address or "on this machine", str(error)) from error
+
+
+def _start_local(quiet: dict[str, Any]) -> None:
+    """Ray gives its processes 30 s to start and raises a bare ``Exception`` then: on a busy machine it is tried again."""
+    import psutil
+    import ray
+
+    me = psutil.Process()
+    before = set(me.children())
+    for _ in range(_ATTEMPTS):
+        try:
+            ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
+            return
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            cause = error
+        left = [one for one in me.children() if one not in before]  # nobody else ends them
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, 10)
+    raise ConnectionError(f"Ray's processes did not start within {_ATTEMPTS} times 30 s") from cause
 
 
 def _read_again(local: bool) -> None:
@@ -86,6 +109,8 @@ def refused(address: str, said: str) -> ExecutionError:
         )
     elif "uthentication" in said or "token" in said:
         fix = "set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token"
+    elif "did not start" in said:
+        fix = "see what keeps the machine busy (or its memory full), or start Ray once: openledger cluster up"
     else:
         fix = (
             "check OPENLEDGER_RAY_ADDRESS and the token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH (a wrong token reads like a "

@@ -178,7 +178,7 @@ class Deployment:
         if self.gateway.poll() is not None:
             raise ChildProcessError((self.home / "gateway.log").read_text()[-4000:])
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=5).status_code in (200, 503)
+            return bool(httpx.get(f"{self.url}/healthz", timeout=5).json()["status"] != "starting")
         except httpx.TransportError:
             return False
 

@@ -34,6 +34,9 @@ PROBE = (0.25, 1.0, 8.0)
 whether another has the place of one that is gone."""
 
 
+_first = threading.Lock()
+
+
 @lru_cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
@@ -43,7 +46,9 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def run(work: Coroutine[Any, Any, T]) -> Future[T]:
     """Start ``work`` in the loop. Cancelling the future cancels it."""
-    return asyncio.run_coroutine_threadsafe(work, _loop())
+    with _first:  # two threads that come first would get a loop each
+        loop = _loop()
+    return asyncio.run_coroutine_threadsafe(work, loop)
 
 
 class _Full(dict[int, OverloadedError]):

@@ -10,12 +10,11 @@ from typing import Any
 
 from ..errors import ExecutionError, UserError
 from ..settings import Settings, get_settings
-from ._node import LOOPBACK, Node, token_path
+from ._node import ATTEMPTS, BUSY, LOOPBACK, Node, token_path
 from ._wheel import slim_wheel
 
 __all__ = ["connect"]
 
-_ATTEMPTS = 3
 _OBJECT_STORE = 100 * 2**20  # bytes: records are small, adapters travel through the content store
 
 
@@ -53,25 +52,25 @@ def connect(settings: Settings | None = None) -> None:
 
 
 def _start_local(quiet: dict[str, Any]) -> None:
-    """Ray gives its processes 30 s to start and raises a bare ``Exception`` then: on a busy machine it is tried again."""
+    """Ray raises a bare ``Exception`` where its processes took too long; it is tried again."""
     import psutil
     import ray
 
     me = psutil.Process()
     before = set(me.children())
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         try:
             ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE, **quiet)
             return
         except Exception as error:
-            if "timed out during startup" not in str(error):
+            if BUSY not in str(error):
                 raise
             cause = error
         left = [one for one in me.children() if one not in before]  # nobody else ends them
         for process in left:
             process.kill()
         psutil.wait_procs(left, 10)
-    raise ConnectionError(f"Ray's processes did not start within {_ATTEMPTS} times 30 s") from cause
+    raise ConnectionError(f"Ray's processes did not start within {ATTEMPTS} times 30 s") from cause
 
 
 def _read_again(local: bool) -> None:

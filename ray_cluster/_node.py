@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -24,7 +24,7 @@ from typing import Self
 from ..errors import ExecutionError, UserError
 from ..settings import Settings
 
-__all__ = ["LOOPBACK", "Node", "token_path"]
+__all__ = ["ATTEMPTS", "BUSY", "LOOPBACK", "Node", "token_path"]
 
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """With it Ray takes 127.0.0.1 for this machine's address, as on other systems it always does; without, it puts a reachable
@@ -33,6 +33,8 @@ one in its place, and listens on all."""
 _LOCAL = "127.0.0.1"
 _START_TIMEOUT = 90.0
 _STOP_TIMEOUT = 40.0
+ATTEMPTS, BUSY = 3, "timed out during startup"
+"""Ray gives its processes 30 s to start, and says this when a busy machine needed longer."""
 
 
 def token_path(settings: Settings) -> Path:
@@ -118,18 +120,7 @@ class Node:
             for flag, value in {"num-cpus": cpus, "num-gpus": gpus, "memory": memory}.items():
                 command += [] if value is None else [f"--{flag}={value}"]
             command += [f"--resources={json.dumps(dict(resources))}"] if resources else []
-            log = folder / "ray.log"
-            with log.open("wb") as output:
-                # A session of its own: Ctrl-C in this terminal does not reach it.
-                process = subprocess.Popen(
-                    command,
-                    stdout=output,
-                    stderr=output,
-                    stdin=subprocess.DEVNULL,
-                    env=environment,
-                    start_new_session=True,
-                )
-            _await(process, log, address)
+            process = _launch(command, environment, folder / "ray.log", address)
             node = cls(
                 address=address or f"{host}:{port}",
                 head=address is None,
@@ -192,6 +183,31 @@ def _authenticated(settings: Settings, *, new: bool) -> dict[str, str]:
     return environment
 
 
+def _launch(
+    command: list[str], environment: dict[str, str], log: Path, address: str | None
+) -> subprocess.Popen[bytes]:
+    """The running node; where a busy machine keeps it from starting it is tried again."""
+    for left in reversed(range(ATTEMPTS)):
+        with log.open("wb") as output:
+            # A session of its own: Ctrl-C in this terminal does not reach it.
+            process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
+        try:
+            _await(process, log, address)
+        except ExecutionError:
+            if not left or BUSY not in log.read_text(errors="replace"):
+                raise
+        else:
+            return process
+    raise AssertionError  # the last attempt returns or raises
+
+
 def _await(process: subprocess.Popen[bytes], log: Path, address: str | None) -> None:
     """Return once Ray says that it runs."""
     deadline = time.monotonic() + _START_TIMEOUT
@@ -218,19 +234,26 @@ def _end(pid: int) -> None:
     """The process and all it started: they share its session."""
     import psutil
 
+    family, patience = {one for one in psutil.process_iter() if _session(one.pid) == pid}, _STOP_TIMEOUT
     try:
         process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
+        family |= {process, *process.children(recursive=True)}
         process.send_signal(signal.SIGTERM)
     except psutil.NoSuchProcess:
-        return
-    _, left = psutil.wait_procs(family, timeout=_STOP_TIMEOUT)
+        patience = 0.0  # there is nobody to end the others
+    _, left = psutil.wait_procs(list(family), timeout=patience)
     for one in left:
         try:
             one.kill()
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(left, timeout=5)
+
+
+def _session(pid: int) -> int | None:
+    with suppress(ProcessLookupError, PermissionError):
+        return os.getsid(pid)
+    return None
 
 
 def _check_free(host: str, port: int | None, flag: str) -> None:

@@ -8,6 +8,7 @@ the outbox and the batcher; workers and engine can be killed alone as well, and 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import shutil
@@ -61,6 +62,14 @@ def until(true: Callable[[], bool], what: str) -> None:
         if time.monotonic() > ends:
             raise TimeoutError(what)
         time.sleep(0.1)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass
@@ -117,6 +126,11 @@ class Deployment:
         self.devnet = Devnet.start(self.home, port=self.chain_port)
 
     def kill_chain(self) -> None:
+        """Between two dumps of its state: anvil writes them in place, and where one is cut short there is no chain to start
+        again from."""
+        state = self.home / "devnet" / "state.json"
+        before = state.stat().st_mtime_ns
+        until(lambda: state.stat().st_mtime_ns != before and _is_json(state), "the chain writes no state")
         anvil = psutil.Process(self.devnet.pid)
         anvil.kill()
         anvil.wait(30)  # all its threads: until then its port is taken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ def test_threads_that_come_first_together_get_one_loop(monkeypatch: pytest.Monke
         return id(asyncio.get_running_loop())
 
     monkeypatch.setattr(asyncio, "new_event_loop", slowly)
-    _dispatch._loop.cache_clear()
+    # as in a process that is new; the pools of this one keep their loop
+    monkeypatch.setattr(_dispatch, "_loop", lru_cache(_dispatch._loop.__wrapped__))
     with ThreadPoolExecutor(8) as threads:
         found = set(threads.map(lambda _: _dispatch.run(where()).result(10), range(8)))
     assert len(found) == 1

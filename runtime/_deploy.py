@@ -40,7 +40,6 @@ __all__ = [
     "Service",
     "declaration",
     "deploy_agent",
-    "prepare_agent",
     "register_agent",
 ]
 
@@ -186,41 +185,10 @@ def deploy_agent(
     workers: int | Scaling = 1,
     observe: Observe = ignore,
     new_outbox: bool = False,
+    begin: bool = True,
 ) -> Service:
-    """Start workers and the operator of a registered agent, and continue whatever a crash interrupted; as
-    ``prepare_agent`` and the service's ``begin``."""
-    service = prepare_agent(
-        agent,
-        registered,
-        connection,
-        sender,
-        generator,
-        base_directory,
-        workers=workers,
-        observe=observe,
-        new_outbox=new_outbox,
-    )
-    try:
-        service.begin()
-    except BaseException:
-        service.close()
-        raise
-    return service
-
-
-def prepare_agent(
-    agent: Agent | str,
-    registered: Registered,
-    connection: Connection,
-    sender: Signer,
-    generator: Generator | None,
-    base_directory: Path,
-    *,
-    workers: int | Scaling = 1,
-    observe: Observe = ignore,
-    new_outbox: bool = False,
-) -> Service:
-    """The service of a registered agent, whose workers are starting; it runs nothing before ``begin``.
+    """Start workers and the operator of a registered agent, and continue whatever a crash interrupted; without ``begin`` the
+    workers are starting, and nothing is run before ``Service.begin``.
 
     ``agent`` is ``FILE:NAME`` or the agent; ``sender`` pays the gas and must be the agent's owner, approved by
     it, or its record key; ``generator`` is the pool it generates on, None for one that calls no
@@ -243,12 +211,19 @@ def prepare_agent(
         agent, generator, str(base_directory), registered.adapters, scaling=scaling, purse=purse, wait=False
     )
     try:
-        return _service(
+        service = _service(
             declared, registered, connection, sender, base_directory, url, runner, observe, new_outbox
         )
     except BaseException:
         runner.close()
         raise
+    if begin:
+        try:
+            service.begin()
+        except BaseException:
+            service.close()
+            raise
+    return service
 
 
 def _service(

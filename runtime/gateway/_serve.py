@@ -15,7 +15,7 @@ from ...openlora import AdapterRef, EnginePool, fetch_base, shared_pool
 from ...registry import AssetRef, Connection
 from ...registry.commands import console
 from ...settings import Settings
-from .._deploy import Registered, Service, prepare_agent
+from .._deploy import Registered, Service, deploy_agent
 from .._keeper import Keeping
 from ._keys import Keys
 from ._limits import Limits
@@ -114,8 +114,15 @@ def starting(
         stack.callback(streams.close)
         services = []
         for one, registered in found:
-            service = prepare_agent(
-                one.target, registered, connection, signer, streams.generator, directory, workers=workers
+            service = deploy_agent(
+                one.target,
+                registered,
+                connection,
+                signer,
+                streams.generator,
+                directory,
+                workers=workers,
+                begin=False,
             )
             stack.callback(service.close)
             services.append(service)

@@ -1,11 +1,13 @@
 """x402 for a gateway: what an action costs, and the payment a client sends for it.
 
 Scheme ``exact`` of x402 version 2: an EIP-3009 authorization over OPEN to the agent's escrow. The operator itself
-collects it, so no facilitator is asked. An agent with a tariff is paid by ``upto``: the same authorization is the most that
-an action may cost, it is collected first, what its tokens do not cost goes back, and the manifest commits to the tariff
-(x402's own ``upto`` is by Permit2, and has an agent work before anything is in escrow). Its nonce must bind the request, as :func:`authorization_nonce` has it: a
+collects it, so no facilitator is asked. Its nonce must bind the request, as :func:`authorization_nonce` has it: a
 payment whose nonce is merely random says nothing about what was asked, anybody who sees it could spend it on
 another request, and no record could prove otherwise. :class:`OpenScheme` makes such nonces.
+
+An agent with a tariff is paid by ``upto``: the same authorization is the most that an action may cost. It is collected
+first, and what the action's tokens do not cost goes back. x402's own ``upto`` is by Permit2 and has an agent work before
+anything is in escrow; a ticket must be backed.
 
 Source: https://github.com/coinbase/x402/blob/main/specs/schemes/exact/scheme_exact_evm.md
 """
@@ -27,9 +29,9 @@ from .._requests import PaidRequest
 from ._agents import Served
 from ._errors import PaymentRefused
 
-__all__ = ["EXACT", "UPTO", "Till", "metered"]
+__all__ = ["Till", "metered"]
 
-EXACT, UPTO = "exact", "upto"
+_EXACT, _UPTO = "exact", "upto"
 VALID_SECONDS = 600
 """How long a payment should be valid: an action may wait for the chain."""
 
@@ -161,7 +163,7 @@ def metered(settled: SettleResponse, record: ActionRecord) -> SettleResponse:
 
 
 def _scheme(served: Served) -> str:
-    return EXACT if served.tariff is None else UPTO
+    return _EXACT if served.tariff is None else _UPTO
 
 
 def _payment(inner: Mapping[str, Any]) -> tuple[Payment, bytes | None, bytes]:

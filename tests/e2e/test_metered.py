@@ -11,6 +11,7 @@ from shops import OPEN, PRICE, SLASH, STAKE, Calls, Shop, World, answered, open_
 from openledger.errors import ExecutionError
 from openledger.registry import Repayment, Status, Tariff
 from openledger.runtime import Batcher, State, check_receipt
+from openledger.runtime._outbox import BatchRow
 from openledger.staking import Finding, Responder, Verdict, enforce, verify
 
 BY_TOKEN = Tariff(prompt=OPEN // 10_000, output=OPEN // 20_000, base=OPEN // 100)
@@ -97,8 +98,8 @@ class _Failing(Batcher):
     def __init__(self, shop: Shop) -> None:
         super().__init__(shop.agent_id, ledger=shop.ledger, store=shop.world.store, outbox=shop.outbox)
 
-    def _repay(self, batch: object) -> None:
-        super()._repay(batch)  # type: ignore[arg-type]
+    def _repay(self, batch: BatchRow) -> None:
+        super()._repay(batch)
         raise RuntimeError("power failure")
 
 

@@ -13,6 +13,7 @@ from x402.http.utils import (
     decode_payment_response_header,
     encode_payment_signature_header,
 )
+from x402.schemas import PaymentRequired
 
 from openledger.runtime.gateway import OpenScheme
 
@@ -24,7 +25,8 @@ FEE = PRICE // 5
 def test_the_terms_say_how_it_is_charged(metered: Any) -> None:
     asked = metered.ask("how much")
     required = decode_payment_required_header(asked.headers["PAYMENT-REQUIRED"])
-    [terms] = required.accepts  # type: ignore[union-attr]
+    assert isinstance(required, PaymentRequired)
+    [terms] = required.accepts
     assert (terms.scheme, terms.amount) == ("upto", str(PRICE))
     tariff = {"base": str(FEE), "prompt_token": "7", "output_token": "11"}
     assert terms.extra["tariff"] == tariff
@@ -90,7 +92,8 @@ def test_a_payment_by_the_other_scheme_is_refused(metered: Any, name: str) -> No
     body = {"model": name, "messages": [{"role": "user", "content": "scheme"}]}
     asked = metered.http.post("/v1/chat/completions", json=body)
     required = decode_payment_required_header(asked.headers["PAYMENT-REQUIRED"])
-    [terms] = required.accepts  # type: ignore[union-attr]
+    assert isinstance(required, PaymentRequired)
+    [terms] = required.accepts
     other: Any = {"upto": "exact", "exact": "upto"}[terms.scheme]
     terms.scheme = other
     client, house = x402ClientSync(), metered.house

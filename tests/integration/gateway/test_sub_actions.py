@@ -218,6 +218,7 @@ def test_a_metered_agent_that_charges_what_its_tariff_does_not_give_is_refused(
 ) -> None:
     from openledger.runtime import _operator
 
+    # its operator cheats: all else on both sides is as it is
     monkeypatch.setattr(_operator, "action_fee", lambda manifest, steps, paid: paid)
     number = metered.asked.operator.agent_id
     one = Caller(metered, tmp_path, caller(forward, metered.url, number, budget=PRICE))

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,13 +33,15 @@ ACCOUNTS = 20
 MNEMONIC = "test test test test test test test test test test test junk"  # anvil's; its keys are public
 _ANVIL = Path(__file__).parent / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 _START_TIMEOUT = 30.0
+COPIED = 60.0
+"""Seconds after which the one that started anvil copies its state: anvil overwrites it in place."""
 
 
 class Devnet:
     """A running anvil. ``owned`` tells whether this object started it, and so may stop it.
 
     Blocks are mined as transactions arrive. State goes to ``home/devnet/state.json`` every second and when
-    it stops; ``kill -9`` loses at most that second.
+    it stops; ``kill -9`` loses at most that second, or ``COPIED`` seconds where it cuts a dump short.
     """
 
     def __init__(
@@ -128,6 +131,9 @@ class Devnet:
         note = {"pid": process.pid, "port": port, "chain_id": chain_id, "started": _start_ticks(process.pid)}
         _write_atomically(folder / "devnet.json", json.dumps(note))
         devnet._resume_clock()
+        threading.Thread(
+            target=_keep_copies, args=(process, state), daemon=True, name="devnet copies"
+        ).start()
         return devnet
 
     def _resume_clock(self) -> None:
@@ -171,9 +177,7 @@ class Devnet:
                 while _start_ticks(self.pid) is not None and time.monotonic() < deadline:
                     time.sleep(0.05)
             noted.unlink(missing_ok=True)
-            state = self.home / "state.json"
-            if _is_json(state):
-                shutil.copyfile(state, state.with_suffix(".good.json"))
+            _copy(self.home / "state.json")
 
     def __enter__(self) -> Self:
         return self
@@ -225,11 +229,9 @@ def _find_anvil() -> Path:
 def _recover_state(state: Path) -> None:
     """A dump cut short by a crash is replaced by the last good one."""
     good = state.with_suffix(".good.json")
-    if not state.exists():
+    if not state.exists() or _copy(state):
         return
-    if _is_json(state):
-        shutil.copyfile(state, good)
-    elif good.exists():
+    if good.exists():
         state.replace(state.with_suffix(".broken.json"))
         shutil.copyfile(good, state)
     else:
@@ -238,6 +240,29 @@ def _recover_state(state: Path) -> None:
             why="its last dump was cut short and there is no earlier one",
             fix=f"delete {state.parent} to begin a new chain",
         )
+
+
+def _keep_copies(anvil: subprocess.Popen[bytes], state: Path) -> None:
+    while True:
+        time.sleep(COPIED)
+        if anvil.poll() is not None:
+            return
+        with _locked(state.parent):
+            _copy(state)
+
+
+def _copy(state: Path) -> bool:
+    """Keep a copy of a dump that is whole; says whether it is."""
+    scratch = state.with_suffix(".copy.json")
+    try:
+        shutil.copyfile(state, scratch)
+        whole = _is_json(scratch)
+        if whole:
+            scratch.replace(state.with_suffix(".good.json"))
+    except OSError:  # a full disk, say: the copy before it stays
+        whole = _is_json(state)
+    scratch.unlink(missing_ok=True)
+    return whole
 
 
 def _is_json(path: Path) -> bool:

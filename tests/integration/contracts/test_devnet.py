@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from openledger.contracts import CONTRACTS, Chain, Contracts, Deployment, Devnet, deploy
+from openledger.contracts import CONTRACTS, Chain, Contracts, Deployment, Devnet, _devnet, deploy
 from openledger.errors import ChainError, UserError
 
 
@@ -78,6 +79,25 @@ def test_a_dump_cut_short_falls_back_to_the_last_good_one(tmp_path: Path) -> Non
     (tmp_path / "devnet" / "state.good.json").unlink()
     with pytest.raises(ChainError, match="damaged"):
         Devnet.start(tmp_path)
+
+
+def test_a_dump_cut_short_in_the_first_run_falls_back_to_a_copy_made_while_it_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_devnet, "COPIED", 0.2)
+    state = tmp_path / "devnet" / "state.json"
+    with Devnet.start(tmp_path) as devnet:
+        contracts = deploy(devnet.connect(), devnet.accounts[0], tmp_path)
+        block = devnet.status()["block"]
+        kept = state.with_suffix(".good.json")
+        deadline = time.monotonic() + 60
+        while not kept.is_file() or json.loads(kept.read_text())["best_block_number"] < block:
+            assert time.monotonic() < deadline, "no copy was made"
+            time.sleep(0.1)
+        os.kill(devnet.pid, signal.SIGKILL)
+    state.write_text(state.read_text()[:1000])
+    with Devnet.start(tmp_path) as devnet:
+        assert deploy(devnet.connect(), devnet.accounts[0], tmp_path).deployment == contracts.deployment
 
 
 def test_a_running_devnet_is_joined_and_left_running(tmp_path: Path) -> None:

@@ -1,35 +1,42 @@
-"""A content store on disk: one file a block, written atomically."""
+"""A content store on disk: small blocks in one SQLite file, each larger one in a file of its own."""
 
 from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
+from itertools import groupby, islice
 from pathlib import Path
 
 from ...errors import ContentError
+from .._blocks import MAX_BLOCK
+from .._cid import cid_bytes
 from ._base import BaseStore
+from ._rows import Rows
 
 __all__ = ["LocalStore"]
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _AT_ONCE = 64
-"""Files that are written before any is flushed; as many are open."""
+"""Blocks that are written before any is flushed; as many files are open."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class LocalStore(BaseStore):
-    """Blocks under ``root/<last two characters of the CID>/<CID>``.
+    """Blocks of at most 4 KiB, as records' are, in ``root/blocks.sqlite``; others under ``root/<last two characters of the
+    CID>/<CID>``, where those of earlier versions all are.
 
-    A block is written to a temporary file, synced and renamed, so a crash or a full disk leaves either
-    the whole block or none of it.
+    A file is written under another name, synced and renamed, so a crash or a full disk leaves either the whole block or
+    none of it.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._rows = Rows(self.root / "blocks.sqlite")
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
@@ -38,12 +45,20 @@ class LocalStore(BaseStore):
         return self.root / cid[-2:] / cid
 
     def _exists(self, cid: str) -> bool:
-        return self._path(cid).is_file()
+        return self._row(cid) is not None or self._path(cid).is_file()
 
     def _missing_fix(self) -> str:
         return f"import it into {self.root}, or set OPENLEDGER_IPFS_API to a node that has it"
 
+    def _row(self, cid: str) -> bytes | None:
+        try:
+            return self._rows.read(cid_bytes(cid))
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed("read", self._rows.path, cid, error) from None
+
     def _read(self, cid: str) -> bytes | None:
+        if (data := self._row(cid)) is not None:
+            return data
         try:
             return self._path(cid).read_bytes()
         except FileNotFoundError:
@@ -55,11 +70,20 @@ class LocalStore(BaseStore):
         self._write_many({cid: data})
 
     def _write_many(self, blocks: Mapping[str, bytes]) -> None:
-        several = list(blocks.items())
-        for start in range(0, len(several), _AT_ONCE):
-            self._write_some(several[start : start + _AT_ONCE])
+        for small, several in groupby(blocks.items(), key=lambda block: len(block[1]) <= MAX_BLOCK):
+            while some := list(islice(several, _AT_ONCE)):
+                if small:
+                    self._write_rows(some)
+                else:
+                    self._write_files(some)
 
-    def _write_some(self, blocks: list[tuple[str, bytes]]) -> None:
+    def _write_rows(self, blocks: list[tuple[str, bytes]]) -> None:
+        try:
+            self._rows.write((cid_bytes(cid), data) for cid, data in blocks)
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed("written", self._rows.path, blocks[0][0], error) from None
+
+    def _write_files(self, blocks: list[tuple[str, bytes]]) -> None:
         root, cid = str(self.root), ""
         staged: list[tuple[int, str, str]] = []  # descriptor, where it is, where it belongs
         folders: set[str] = set()
@@ -91,16 +115,17 @@ class LocalStore(BaseStore):
                 with suppress(FileNotFoundError):
                     os.unlink(scratch)
 
-    def _failed(self, verb: str, path: Path, cid: str, error: OSError) -> ContentError:
-        full = error.errno in _FULL
-        return ContentError(
-            f"Block {cid} cannot be {verb} at {path}",
-            why="the disk is full" if full else error.strerror or str(error),
-            fix=f"free space on the disk of {self.root}, then try again"
-            if full
-            else f"make {self.root} readable and writable, or set OPENLEDGER_HOME elsewhere",
-            cid=cid,
-        )
+    def _failed(self, verb: str, path: Path, cid: str, error: OSError | sqlite3.Error) -> ContentError:
+        if isinstance(error, OSError):
+            full, why = error.errno in _FULL, error.strerror or str(error)
+        else:
+            full, why = error.sqlite_errorcode == sqlite3.SQLITE_FULL, str(error)
+        fix = f"make {self.root} readable and writable, or set OPENLEDGER_HOME elsewhere"
+        if full:
+            why, fix = "the disk is full", f"free space on the disk of {self.root}, then try again"
+        elif type(error) is sqlite3.DatabaseError:
+            fix = "the file is damaged: move it away, and import its blocks from another store"
+        return ContentError(f"Block {cid} cannot be {verb} at {path}", why=why, fix=fix, cid=cid)
 
 
 def _holds(path: str, data: bytes) -> bool:

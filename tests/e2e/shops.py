@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+from blocks import lose
 from eth_account import Account
 from langgraph.graph import END, START, StateGraph
 
@@ -256,8 +257,7 @@ class World:
 
     def forget(self, cid: str) -> None:
         """Nobody serves this block any more."""
-        path = self.store.root / cid[-2:] / cid
-        path.unlink()
+        lose(self.store, cid)
 
     # -- the books ---------------------------------------------------------------------------------------------
 

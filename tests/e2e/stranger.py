@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from blocks import lose
+
 from openledger.datanets import Row
-from openledger.registry import LocalStore
 
 
 def account_of(stack: Any, row: Row) -> str:
@@ -37,11 +38,8 @@ def found_in(told: Any) -> dict[str, str]:
 def hidden(stack: Any, cid: str) -> Iterator[None]:
     """A block is not in the content store."""
     store = stack.world.connection.store
-    assert isinstance(store, LocalStore)
-    path = store.root / cid[-2:] / cid
-    data = path.read_bytes()
-    path.unlink()
+    data = lose(store, cid)
     try:
         yield
     finally:
-        path.write_bytes(data)
+        store.put_blocks({cid: data})

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blocks import lose
 from court import FEE, HONEST, JUROR_FEE, OPEN, SILENT, SLASH, STAKE, TRUTH, Accused, Court, lied
 from typer.testing import Result
 
 from openledger.errors import ContentError, UserError
-from openledger.registry import Batch, BatchEntry, Ledger, LocalStore, cid_from_digest, digest_of
+from openledger.registry import Batch, BatchEntry, Ledger, cid_from_digest, digest_of
 from openledger.staking import (
     Auditor,
     AuditPolicy,
@@ -54,16 +55,6 @@ def told(folder: Path, event: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, lines) if line["event"] == event]
 
 
-def hide(court: Court, cid: str) -> tuple[Path, bytes]:
-    """Take a block out of the content store."""
-    store = court.connection.store
-    assert isinstance(store, LocalStore)
-    path = store.root / cid[-2:] / cid
-    data = path.read_bytes()
-    path.unlink()
-    return path, data
-
-
 def test_what_cannot_be_replayed_is_unverified_and_never_ok(
     court: Court, accused: Accused, tmp_path: Path
 ) -> None:
@@ -84,7 +75,8 @@ def test_withheld_data_is_demanded_after_a_while_and_silence_is_slashed(
     court: Court, accused: Accused, tmp_path: Path
 ) -> None:
     cid = accused.act(TRUTH)
-    path, data = hide(court, fetch_action(cid, court.connection.store).signed.content)
+    missing = fetch_action(cid, court.connection.store).signed.content
+    data = lose(court.connection.store, missing)
     audit = auditor(court, accused, tmp_path, demand_after=2 * HOUR)
     before = audit.ledger.balance(audit.ledger.address)
     audit.run()
@@ -101,7 +93,7 @@ def test_withheld_data_is_demanded_after_a_while_and_silence_is_slashed(
     assert audit.ledger.balance(audit.ledger.address) - before == SLASH * 3 // 10
     counts = audit.journal.counts()
     assert (counts["demanded"], counts["won"], counts["wei_earned"]) == (1, 1, SLASH * 3 // 10)
-    path.write_bytes(data)
+    court.connection.store.put_blocks({missing: data})
 
 
 def test_an_answer_to_a_demand_is_kept_and_the_audit_goes_on(
@@ -109,7 +101,7 @@ def test_an_answer_to_a_demand_is_kept_and_the_audit_goes_on(
 ) -> None:
     cid = accused.act(TRUTH)
     hidden = fetch_action(cid, court.connection.store).signed.content
-    _, data = hide(court, hidden)
+    data = lose(court.connection.store, hidden)
     audit = auditor(court, accused, tmp_path, demand_after=0)
     audit.run()
     (demanded,) = told(tmp_path, "demanded")
@@ -201,7 +193,8 @@ def test_jurors_say_that_data_cannot_be_had_only_if_told_to(
 ) -> None:
     cid = accused.act(lied(2))
     challenge = accused.accuse(court.account(3), 2)
-    path, data = hide(court, fetch_action(cid, court.connection.store).steps[0].cid)
+    step = fetch_action(cid, court.connection.store).steps[0].cid
+    data = lose(court.connection.store, step)
     silent, *others = challenge.committee
     abstains = service(court, silent, tmp_path)
     say = [service(court, juror, tmp_path, unavailable_after=8 * HOUR) for juror in others]
@@ -210,7 +203,7 @@ def test_jurors_say_that_data_cannot_be_had_only_if_told_to(
         for one in (abstains, *say):
             one.run()
         court.chain.advance(2 * HOUR)
-    path.write_bytes(data)
+    court.connection.store.put_blocks({step: data})
     assert challenge.state == "Convicted"
     (missing,) = told(tmp_path / silent, "unverified")
     assert "cannot be had" in missing["what"]

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blocks import lose
 from court import BOND, JUROR_FEE, OPEN, SLASH, STAKE, TRUTH, Accused, Court
 from typer.testing import Result
 
 from openledger.errors import ChainError, ChallengeError, ContentError, UserError
-from openledger.registry import Ledger, LocalStore
+from openledger.registry import Ledger
 from openledger.staking import BatchDispute, Demand, build_evidence, fetch_action, open_challenge
 
 Run = Callable[..., Result]
@@ -135,11 +136,8 @@ def test_request_an_audit(court: Court, accused: Accused, run: Run, read: Read) 
 def withheld(court: Court, accused: Accused, read: Read) -> tuple[Demand, bytes]:
     """Demand a block of a record that nobody serves; returns the open demand and the block."""
     cid, store = accused.act(TRUTH), court.connection.store
-    assert isinstance(store, LocalStore)
     missing = fetch_action(cid, store).signed.content
-    block = store.get(missing)
-    path = store.root / missing[-2:] / missing
-    path.unlink()
+    block = lose(store, missing)
     made = read("challenge", cid, "--as", 3)
     assert made["fault"] == "DataWithheld"
     return Demand.read(accused.operator, made["demand"]), block

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from blocks import tamper
 
 from openledger.errors import ContentError, EngineError, OpenLedgerError, UserError
 from openledger.openlora import (
@@ -24,6 +25,7 @@ from openledger.openlora import (
     Sampling,
     replay,
 )
+from openledger.registry import path_cid
 
 from .conftest import Tiny, make_adapter, make_base
 
@@ -69,15 +71,13 @@ def test_a_revoked_adapter_is_refused_even_when_it_is_loaded(pool: EnginePool, t
 def test_a_flipped_byte_is_refused_before_it_reaches_the_engine(pool: EnginePool, tiny: Tiny) -> None:
     made = make_adapter(tiny.root / "flipped", tiny.base, seed=9)
     adapter = tiny.register(51, tiny.content.add_path(made))
-    published = (made / "adapter_model.safetensors").read_bytes()
-    blocks = [file for file in (tiny.root / "content").rglob("*") if file.is_file()]
-    weights = next(file for file in blocks if file.read_bytes() == published)
-    good = weights.read_bytes()
-    weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    weights = path_cid(made / "adapter_model.safetensors")
+    good = tiny.content.get(weights)
+    tamper(tiny.content, weights, good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(ContentError, match="other bytes") as caught:
         pool.generate(ask(adapter))
     assert caught.value.cid
-    weights.write_bytes(good)
+    tamper(tiny.content, weights, good)
     assert len(pool.generate(ask(adapter)).tokens) == 16
 
 

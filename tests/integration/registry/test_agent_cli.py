@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blocks import held
 from typer.testing import Result
 
 from openledger.contracts import Devnet
 from openledger.errors import ChainError, ContentError, UserError
+from openledger.registry import LocalStore
 
 Run = Callable[..., Result]
 
@@ -46,7 +48,8 @@ def test_an_agent_is_registered_shown_and_described(
 def test_a_dry_run_publishes_nothing(
     run: Run, read: Callable[..., Any], agent_id: int, devnet: Devnet
 ) -> None:
-    before = {path for path in devnet.home.parent.rglob("*") if path.is_file() and "content" in path.parts}
+    store = LocalStore(devnet.home.parent / "content")
+    before = held(store)
     output = run("agent", "register", "Auditor the second", "Finds bugs", "--dry-run").stdout
     assert "Registers the agent 'Auditor the second'" in output
     assert "signs     AgentRegistry.register(agentURI=ipfs://" in output
@@ -54,9 +57,7 @@ def test_a_dry_run_publishes_nothing(
     trial = read("agent", "rate", agent_id, "99.77", "--as", 4, "--dry-run")
     assert trial["dryRun"] is True
     assert trial["calls"][0]["arguments"]["value"] == "9977"
-    assert {
-        path for path in devnet.home.parent.rglob("*") if path.is_file() and "content" in path.parts
-    } == before
+    assert held(store) == before
     run("agent", "show", agent_id + 1, fails=UserError)
     refused = run("agent", "rate", agent_id, "100", "--dry-run", fails=ChainError)
     assert isinstance(refused.exception, ChainError)

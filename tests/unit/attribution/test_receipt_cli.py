@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blocks import lose
 from typer.testing import CliRunner, Result
 
 from openledger import datanets
@@ -302,7 +303,7 @@ def test_a_datanet_that_cannot_be_had_leaves_its_rows_without_text(
     desk: Desk, cid: str, show: Callable[..., Result]
 ) -> None:
     net = desk.manifest.datanets[0].cid
-    (desk.store.root / net[-2:] / net).unlink()
+    lose(desk.store, net)
     assert "not to be had" in show(cid).stdout
     assert json.loads(show(cid, "--json").stdout)["words"][0]["rowText"] is None
 

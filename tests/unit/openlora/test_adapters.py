@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blocks import tamper
 from safetensors.numpy import load_file, save_file
 
 from openledger.errors import ContentError, OpenLedgerError, UserError
 from openledger.openlora import AdapterRef, AdapterStore, AssetRef, Limits
 from openledger.openlora import _disk as disk_module
-from openledger.registry import LocalStore, cid_of, digest_of
+from openledger.registry import LocalStore, child_cid, cid_of, digest_of
 
 MODULES = frozenset({"q_proj", "down_proj"})
 BASE = AssetRef(1, "bafybase")
@@ -189,10 +190,9 @@ def test_the_disk_budget_counts_what_other_processes_keep(
 
 def test_a_flipped_byte_in_the_content_store_is_refused_and_leaves_nothing(world: World) -> None:
     adapter = world.publish(peft_directory(world.root / "a"))
-    blocks = [file for file in (world.root / "content").rglob("*") if file.is_file()]
-    weights = max(blocks, key=lambda file: file.stat().st_size)
-    data = weights.read_bytes()
-    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    weights = child_cid(adapter.cid, "adapter_model.safetensors", world.content.get)
+    data = world.content.get(weights)
+    tamper(world.content, weights, data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(ContentError) as caught:
         fetch(world.store(), adapter)
     assert caught.value.cid

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from blocks import file_of, lose
 from safetensors.numpy import save_file
 
 from openledger.errors import ContentError, EngineError, UserError
@@ -79,8 +80,10 @@ def test_refusals_are_raised_as_they_are_and_the_next_adapter_is_read(reader: Re
 
 def test_a_disk_that_hangs_costs_its_own_adapter(tmp_path: Path) -> None:
     hangs, good = publish(tmp_path, fill=0.25), publish(tmp_path)
-    (block,) = (tmp_path / "content").rglob(hangs.cid)
-    block.unlink()
+    content = LocalStore(tmp_path / "content")
+    lose(content, hangs.cid)
+    block = file_of(content, hangs.cid)
+    block.parent.mkdir(exist_ok=True)
     os.mkfifo(block)  # opened, it waits for a writer
     reader = Reader(files(tmp_path), LIMITS, "F32", 1, timeout=1)
     reader._timeout = 60  # of the process that replaces it: a busy machine may be slow to start one

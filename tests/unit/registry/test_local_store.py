@@ -5,16 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from blocks import file_of, held, tamper
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openledger.errors import ContentError, UserError
 from openledger.registry import ContentStore, LocalStore, child_cid, cid_of, open_store, path_cid
 from openledger.settings import Settings
+
+SMALL, LARGE = b"block", b"block" * 1000
 
 
 @pytest.fixture
@@ -26,25 +32,37 @@ def test_the_default_store_is_on_disk_under_home(tmp_path: Path) -> None:
     store = open_store(Settings(home=tmp_path, ipfs_api=None))
     assert isinstance(store, LocalStore)
     assert isinstance(store, ContentStore)
-    cid = store.put(b"block", "raw")
-    assert list((tmp_path / "content").rglob(cid))
-    assert pickle.loads(pickle.dumps(store)).get(cid) == b"block"
+    small, large = store.put(SMALL, "raw"), store.put(LARGE, "raw")
+    assert file_of(store, large).read_bytes() == LARGE
+    assert not file_of(store, small).exists()
+    assert held(store) == {small, large}
+    again = pickle.loads(pickle.dumps(store))
+    assert (again.get(small), again.get(large)) == (SMALL, LARGE)
 
 
-def test_a_tampered_block_is_caught_and_healed(store: LocalStore) -> None:
-    cid = store.put(b"block", "raw")
-    (file,) = store.root.rglob(cid)
-    file.write_bytes(b"bl0ck")
+@pytest.mark.parametrize("block", [SMALL, LARGE])
+def test_a_tampered_block_is_caught_and_healed(store: LocalStore, block: bytes) -> None:
+    cid = store.put(block, "raw")
+    tamper(store, cid, block[:-1] + b"0")
     with pytest.raises(ContentError, match="other bytes") as caught:
         store.get(cid)
     assert caught.value.cid == cid
-    store.put(b"block", "raw")
-    assert store.get(cid) == b"block"
+    store.put(block, "raw")
+    assert store.get(cid) == block
+
+
+def test_a_small_block_that_an_earlier_version_wrote_is_found(store: LocalStore) -> None:
+    cid = cid_of(SMALL, "raw")
+    file_of(store, cid).parent.mkdir(parents=True)
+    file_of(store, cid).write_bytes(SMALL)
+    assert store.has(cid)
+    assert store.get(cid) == SMALL
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.put(b"before", "raw")
-    files = sorted(store.root.rglob("*"))
+    store.put(SMALL, "raw")
+    store.put(LARGE, "raw")
+    before, after = held(store), LARGE + b"!"
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -52,13 +70,82 @@ def test_a_full_disk_is_named_and_leaves_nothing(store: LocalStore, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(ContentError, match="disk is full") as caught:
-            store.put(b"after", "raw")
+            store.put(after, "raw")
     assert str(store.root) in str(caught.value)
     assert "free space" in caught.value.fix
-    assert [path for path in sorted(store.root.rglob("*")) if path.is_file()] == [
-        p for p in files if p.is_file()
+    assert held(store) == before
+    assert store.get(store.put(after, "raw")) == after
+
+
+def test_a_database_that_cannot_grow_is_named_and_leaves_nothing(store: LocalStore) -> None:
+    store.put(SMALL, "raw")
+    before = held(store)
+    blocks = {cid_of(data, "raw"): data for data in (os.urandom(4096) for _ in range(20))}
+    with store._rows._writer.use() as db:
+        db.execute("PRAGMA max_page_count = 4")
+    with pytest.raises(ContentError, match="disk is full"):
+        store.put_blocks(blocks)
+    assert held(store) == before
+    with store._rows._writer.use() as db:
+        db.execute("PRAGMA max_page_count = 1000000")
+    store.put_blocks(blocks)
+    assert held(store) == before | set(blocks)
+
+
+def test_a_damaged_database_is_named(store: LocalStore) -> None:
+    cid = store.put(SMALL, "raw")
+    for leftover in store.root.glob("blocks.sqlite*"):
+        leftover.unlink()
+    (store.root / "blocks.sqlite").write_bytes(b"this is no database" * 99)
+    for attempt in (lambda: store.get(cid), lambda: store.put(SMALL)):
+        with pytest.raises(ContentError, match="not a database") as caught:
+            attempt()
+        assert "move it away" in caught.value.fix
+
+
+def test_what_is_written_after_the_folder_was_deleted_is_there(store: LocalStore) -> None:
+    cid = store.put(SMALL, "raw")
+    shutil.rmtree(store.root)
+    assert not store.has(cid)
+    assert store.put(SMALL, "raw") == cid
+    assert LocalStore(store.root).get(cid) == SMALL
+
+
+def test_a_forked_process_reads_and_writes_by_its_own_connections(store: LocalStore) -> None:
+    before = store.put(SMALL, "raw")
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            store.put(b"of the child", "raw")
+            status = int(store.get(before) != SMALL)
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert store.get(cid_of(b"of the child", "raw")) == b"of the child"
+
+
+def test_processes_that_begin_a_store_together_keep_what_each_wrote(store: LocalStore) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from openledger.registry import LocalStore
+store = LocalStore(Path({str(store.root)!r}))
+sys.stdin.readline()
+for at in range(50):
+    store.put(b"%d of %s" % (at, sys.argv[1].encode()), "raw")
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, name], stdin=subprocess.PIPE, env=environment)
+        for name in "abcd"
     ]
-    assert store.get(store.put(b"after", "raw")) == b"after"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write(b"\n")
+        writer.stdin.close()
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    assert held(store) == {cid_of(f"{at} of {name}".encode(), "raw") for at in range(50) for name in "abcd"}
 
 
 def test_an_unusable_folder_is_named(tmp_path: Path) -> None:
@@ -82,7 +169,8 @@ def test_many_writers_of_the_same_blocks(store: LocalStore) -> None:
 
 
 def test_more_blocks_than_are_written_at_once_come_back(store: LocalStore) -> None:
-    blocks = {cid_of(data, "raw"): data for data in (b"%d" % i for i in range(150))}
+    data = [(b"%d" % i) * (1 if i % 5 else 5000) for i in range(150)]  # large ones between small ones
+    blocks = {cid_of(one, "raw"): one for one in data}
     store.put_blocks(blocks)
     assert {cid: store.get(cid) for cid in blocks} == blocks
     assert not list(store.root.rglob(".new-*"))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from blocks import lose
 
 from openledger import datanets
 from openledger.attribution import GRID_SAVED, Influence, NoInfluence, Stated
@@ -169,7 +170,7 @@ def test_where_nobody_can_have_influence_the_reason_is_told(store: LocalStore, t
 def test_a_version_that_cannot_be_had_is_an_error_and_no_reason(store: LocalStore, tmp_path: Path) -> None:
     first = published(store, "river", HERON)
     second = published(store, "river", HERON, LAMP, previous=first)
-    (store.root / first[-2:] / first).unlink()
+    lose(store, first)
     with pytest.raises(ContentError):
         influence(store, tmp_path, [second], first, (1,))
 

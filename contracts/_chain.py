@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError, UserError
+from ._calls import as_transaction, decode_result
 from ._provider import open_provider
 from ._reverts import name_of, reason_of, translated, web3_errors
 from ._review import Review
@@ -24,6 +27,8 @@ __all__ = ["Chain", "Receipt"]
 # where the estimate saw an update in place; gas left over is not charged.
 _GAS_RATIO, _GAS_EXTRA = (5, 4), 80_000
 _ESTIMATE_ATTEMPTS = 50
+_OFFER_STANDS = 2.0
+"""Seconds for which the same fees are offered: there is room in them for six blocks."""
 
 
 class Chain:
@@ -35,6 +40,7 @@ class Chain:
     def __init__(self, w3: Web3, rpc_url: str, chain_id: int, timeout: float) -> None:
         self.w3, self.rpc_url, self.chain_id, self.timeout = w3, rpc_url, chain_id, timeout
         self._sender = Sender(w3, rpc_url, chain_id, timeout)
+        self._offered: tuple[float, dict[str, int]] = -math.inf, {}
         self.review: Review | None = None
         """Told of every contract call before it is signed, see :func:`reviewed`."""
         self.relay: Relay | None = None
@@ -76,8 +82,11 @@ class Chain:
 
     def call(self, fn: Any, *, block: int | str = "latest", sender: str | None = None) -> Any:
         """Read ``contract.functions.name(…)``. A revert becomes a decoded ``ChainError``."""
-        options = {"from": sender} if sender else {}
-        return translated(lambda: fn.call(options, block_identifier=block), fn)
+        at: Any = block
+        asked = translated(lambda: as_transaction(fn), fn)
+        if sender:
+            asked["from"] = sender
+        return decode_result(fn, bytes(translated(lambda: self.w3.eth.call(asked, at), fn)))
 
     @property
     def is_dry_run(self) -> bool:
@@ -126,28 +135,34 @@ class Chain:
         return receipt
 
     def _send(self, fn: Any, signer: Signer, value: int, gas: int | None) -> Receipt:
-        base = {"from": signer.address, "value": value}
-        given = gas
+        what, given = name_of(fn), gas
+        call = {**translated(lambda: as_transaction(fn), fn), "value": value}
         if gas is None:
-            gas = self._estimate(fn, base) * _GAS_RATIO[0] // _GAS_RATIO[1] + _GAS_EXTRA
-        try:
-            return self._sender.send(
-                fn.build_transaction({**base, "gas": gas, "nonce": 0}), signer, name_of(fn)
+            gas = (
+                self._estimate(what, {**call, "from": signer.address}) * _GAS_RATIO[0] // _GAS_RATIO[1]
+                + _GAS_EXTRA
             )
+        try:
+            return self._sender.send({**call, "gas": gas, **self._offer()}, signer, what)
         except ChainError as error:
             if error.code != "chain.gas" or given is not None:
                 raise
         # It changed nothing. A block after the estimate, checkpoints take new slots instead of being overwritten.
-        return self._sender.send(
-            fn.build_transaction({**base, "gas": 4 * gas, "nonce": 0}), signer, name_of(fn)
-        )
+        return self._sender.send({**call, "gas": 4 * gas, **self._offer()}, signer, what)
 
-    def _estimate(self, fn: Any, base: Any) -> int:
+    def _offer(self) -> dict[str, int]:
+        made, offer = self._offered
+        if time.monotonic() > made + _OFFER_STANDS:
+            offer = fees(self.w3)
+            self._offered = time.monotonic(), offer
+        return offer
+
+    def _estimate(self, what: str, call: Any) -> int:
         block = -1
         for _ in range(_ESTIMATE_ATTEMPTS):
             try:
                 # in the block to come, at its time: on a quiet chain the latest block is long past
-                return int(translated(lambda: fn.estimate_gas(base, block_identifier="pending"), fn))
+                return int(translated(lambda: self.w3.eth.estimate_gas(call, "pending"), what))
             except ChainError as error:
                 # While it mines, anvil 1.7 runs estimates on the new state under the old block number, and
                 # vote checkpoints then revert. A refusal counts once no block came in between.
@@ -163,8 +178,7 @@ class Chain:
         what = f"a transfer to {to}"
         asked: Any = {"from": signer.address, "to": to, "value": value}
         gas = translated(lambda: self.w3.eth.estimate_gas(asked), what)
-        transaction = {"to": to, "value": value, "gas": gas, "chainId": self.chain_id, **fees(self.w3)}
-        return self._sender.send(transaction, signer, what)
+        return self._sender.send({"to": to, "value": value, "gas": gas, **self._offer()}, signer, what)
 
     def logs(
         self,

@@ -33,6 +33,7 @@ ACCOUNTS = 20
 MNEMONIC = "test test test test test test test test test test test junk"  # anvil's; its keys are public
 _ANVIL = Path(__file__).parent / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 _START_TIMEOUT = 30.0
+_PORT_TIMEOUT = 3.0  # a process that was killed holds its port until it is gone
 COPIED = 60.0
 """Seconds after which the one that started anvil copies its state: anvil overwrites it in place."""
 
@@ -281,17 +282,21 @@ def _free_port() -> int:
 
 
 def _require_free(port: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as anvil does: what just ended is no obstacle
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise UserError(
-                f"port {port} cannot be had", why=str(error), fix="give another, or leave it out"
-            ) from None
-    return port
+    deadline = time.monotonic() + _PORT_TIMEOUT
+    while True:
+        with socket.socket() as probe:
+            # as anvil does: connections of one that ended are no obstacle
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"port {port} cannot be had", why=str(error), fix="give another, or leave it out"
+                    ) from None
+            else:
+                return port
+        time.sleep(0.05)
 
 
 def _rpc(port: int, method: str, params: list[Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ChainError
 
 if TYPE_CHECKING:
+    from requests import Session
     from web3.providers.rpc import HTTPProvider
 
 __all__ = ["open_provider"]
@@ -16,6 +17,9 @@ _READS = ["net", "web3", "eth_chainId", "eth_blockNumber", "eth_getBalance", "et
           "eth_getBlockByNumber", "eth_getBlockByHash", "eth_getTransactionByHash", "eth_getTransactionReceipt",
           "eth_getTransactionCount", "eth_call", "eth_estimateGas", "eth_getLogs", "eth_gasPrice",
           "eth_maxPriorityFeePerGas", "eth_feeHistory"]  # fmt: skip
+
+_CONNECTIONS = 64
+"""Kept open at most; more threads at once open more, which are closed again."""
 
 
 @lru_cache(maxsize=1)
@@ -32,6 +36,7 @@ def _provider_class() -> type[HTTPProvider]:
             # once in Chain.connect, and every signature carries it.
             super().__init__(
                 rpc_url,
+                session=_session(rpc_url),
                 request_kwargs={"timeout": timeout},
                 exception_retry_configuration=retry,
                 cache_allowed_requests=True,
@@ -54,6 +59,22 @@ def _provider_class() -> type[HTTPProvider]:
             )
 
     return Provider
+
+
+def _session(rpc_url: str) -> Session:
+    """For all threads. The environment's proxies, certificates and passwords are looked up once: for every request it
+    takes as long as the request."""
+    from requests import Session
+    from requests.adapters import HTTPAdapter
+    from requests.utils import get_netrc_auth
+
+    session = Session()
+    found = session.merge_environment_settings(rpc_url, {}, None, None, None)
+    session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
+    session.auth, session.trust_env = get_netrc_auth(rpc_url), False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return session
 
 
 def open_provider(rpc_url: str, timeout: float) -> HTTPProvider:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError, OpenLedgerError, OverloadedError, UserError
+from ._calls import as_transaction
 from ._reverts import name_of
 from ._sending import Receipt
 from ._signing import Signer
@@ -106,8 +107,8 @@ class Relay:
                 why="an account calls; it does not create",
                 fix="unset OPENLEDGER_RELAYER and pay the gas yourself",
             )
-        data = call.build_transaction({"gas": 0, "gasPrice": 0, "nonce": 0, "chainId": 0, "value": 0})["data"]
-        return BatchCall(target=str(call.address), value=value, data=str(data))
+        made = as_transaction(call)
+        return BatchCall(target=str(made["to"]), value=value, data=made["data"])
 
     def _is_bare(self, account: str) -> bool:
         """Whether the account has to consent to its code first."""

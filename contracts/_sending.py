@@ -53,11 +53,17 @@ class Receipt:
 
     def events(self, event: Any) -> list[dict[str, Any]]:
         """The arguments of each ``event`` (``contract.events.Anchored``) of that contract in this transaction."""
-        from web3.logs import DISCARD
+        from eth_utils.abi import event_abi_to_log_topic
 
         instance = event() if callable(event) else event
-        found = instance.process_receipt(self.raw, errors=DISCARD)
-        return [dict(log["args"]) for log in found if instance.address in (None, log["address"])]
+        topic = event_abi_to_log_topic(instance.abi)
+        return [
+            dict(instance.process_log(log)["args"])
+            for log in self.raw["logs"]
+            if instance.address in (None, log["address"])
+            and log["topics"]
+            and bytes(log["topics"][0]) == topic
+        ]
 
     def event(self, event: Any) -> dict[str, Any]:
         """The arguments of the one ``event``. Raises ``ChainError`` when it was not emitted."""

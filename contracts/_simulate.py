@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ChainError
+from ._calls import as_transaction
 from ._reverts import decode_revert, name_of, translated
 from ._sending import Receipt
 
@@ -30,10 +31,8 @@ class Trial:
     @cached_property
     def transaction(self) -> dict[str, str]:
         """As ``eth_simulateV1`` takes it."""
-        # all that a node would be asked for is given
-        given: Any = {"gas": 0, "gasPrice": 0, "nonce": 0, "chainId": 0}
-        data = str(self.call.build_transaction(given)["data"])
-        return {"from": self.sender, "to": self.call.address, "value": hex(self.value), "input": data}
+        made = as_transaction(self.call)
+        return {"from": self.sender, "to": made["to"], "value": hex(self.value), "input": made["data"]}
 
 
 def simulate(chain: Chain, trials: Sequence[Trial]) -> Receipt:

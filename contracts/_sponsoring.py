@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ._calls import as_transaction
 from ._reverts import translated
 from ._sending import Receipt, Sender, fees
 from ._sponsored import Batch, sponsored_account
@@ -37,9 +38,7 @@ class Sponsoring:
         given: Any = {"from": self.address, "value": 0}
         if batch.code is not None:
             given["authorizationList"] = [batch.code.to_rpc()]
-        call = batch.call(self.chain)
-        data = call.build_transaction({"gas": 0, "gasPrice": 0, "nonce": 0, "chainId": 0})["data"]
-        asked: Any = {**given, "to": call.address, "data": data}
+        asked: Any = {**given, **as_transaction(batch.call(self.chain))}
         gas = int(translated(lambda: self.chain.w3.eth.estimate_gas(asked, "pending"), "the batch"))
         extra = _GAS_EXTRA + (_AUTHORIZATION_GAS if batch.code is not None else 0)
         return gas * _GAS_RATIO[0] // _GAS_RATIO[1] + extra
@@ -59,8 +58,7 @@ class Sponsoring:
     ) -> Receipt:
         """Send it and wait. ``most`` is the highest price of a unit of gas, in wei; ``on_signed`` is given the hash and the
         bytes before they are broadcast. Raises as ``Chain.send`` does."""
-        call = batch.call(self.chain)
-        made: dict[str, Any] = {**call.build_transaction({"gas": gas, "nonce": 0, **offer}), "value": 0}
+        made: dict[str, Any] = {**as_transaction(batch.call(self.chain)), **offer, "gas": gas, "value": 0}
         if batch.code is not None:
             made |= {"type": 4, "accessList": [], "authorizationList": [batch.code.to_rpc()]}
         chain = self.chain

@@ -283,7 +283,8 @@ def serve(deployment: Deployment, connection: Connection) -> Any:
 
 
 async def ask(http: httpx.AsyncClient, deployment: Deployment, payer: Any, question: str) -> dict[str, Any]:
-    """One action: paid once, and asked for with that payment until there is an answer."""
+    """One action: paid once, and asked for with that payment until there is an answer. It may be that the action took too
+    long, and was recorded as failed."""
     url, body = f"{deployment.url}/agents/{deployment.agent_id}/invoke", {"input": {"prompt": question}}
     headers: dict[str, str] = {}
     ends = time.monotonic() + 2 * PATIENCE
@@ -298,8 +299,9 @@ async def ask(http: httpx.AsyncClient, deployment: Deployment, payer: Any, quest
             made = payer.create_payment_payload(required)
             headers = {"PAYMENT-SIGNATURE": encode_payment_signature_header(made)}
         elif reply.status_code == 200:
-            told: dict[str, Any] = reply.json()
-            return told
+            return dict(reply.json())
+        elif reply.status_code == 504 and "receipt" in (told := reply.json()).get("openledger", {}):
+            return {**told, "status": "failed"}
         elif reply.status_code in (429, 500, 502, 503, 504):
             await asyncio.sleep(float(reply.headers.get("Retry-After", 0.5)))
         else:

@@ -77,7 +77,9 @@ class World:
 
 
 def _call(call: Any) -> BatchCall:
-    data = call.build_transaction({"gas": 0, "gasPrice": 0, "nonce": 0, "chainId": 0})["data"]
+    data = call.build_transaction({"gas": 0, "gasPrice": 0, "nonce": 0, "chainId": 0})[
+        "data"
+    ]  # as web3 makes it
     return BatchCall(target=str(call.address), data=str(data))
 
 

@@ -63,8 +63,9 @@ class Chain:
         if not rpc_url.startswith(("http://", "https://")):
             raise UserError(f"{rpc_url!r} is not an RPC endpoint", fix="give an http:// or https:// address")
         w3 = Web3(open_provider(rpc_url, timeout))
-        for unused in ("ens_name_to_address", "gas_price_strategy", "gas_estimate"):
-            w3.middleware_onion.remove(unused)  # they cost every call time: addresses and fees are given here
+        # they cost every call time: addresses, fees and the chain's id, which every signature carries, are given here
+        for unused in ("ens_name_to_address", "gas_price_strategy", "gas_estimate", "validation"):
+            w3.middleware_onion.remove(unused)
         found = _reported_chain_id(w3, rpc_url)
         if chain_id is not None and found != chain_id:
             raise ChainError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ..errors import ContentError
 from ..registry import Batch, BatchHeader, ContentStore, Ledger, ModelCallStep, cid_from_digest
 from ._cases import OVERLAP
+from ._charges import Charges
 from ._daemon import DaemonLog
 from ._demands import require_store, withheld_batch
 from ._docket import Docket
@@ -71,6 +72,7 @@ class Auditor:
 
     def __post_init__(self) -> None:
         self.journal.expect(COUNTERS)
+        self.charges = Charges(self.ledger, self.store)
         self.prosecutor = Prosecutor(
             self.ledger, self.store, self.journal, self.log, self.policy.confidence, self.policy.least_profit
         )
@@ -158,7 +160,7 @@ class Auditor:
             return self._withheld(draw, header, found, str(error))
         draw.cid = batch.entries[draw.nonce - header.first_nonce].envelope
         try:
-            fault = find_fault(draw.cid, store=self.store, ledger=self.ledger)
+            fault = self._find(draw, header)
             if fault is not None:
                 return self._fault(draw, header, fault)
             steps = fetch_action(draw.cid, self.store).steps
@@ -200,13 +202,17 @@ class Auditor:
         self.docket.found(draw, header, f"{fault.fault}: {fault.why}")
         return self._reconsider(draw)
 
+    def _find(self, draw: Draw, header: BatchHeader) -> Finding | None:
+        at = header, draw.nonce
+        return find_fault(draw.cid, store=self.store, ledger=self.ledger, at=at, charges=self.charges)
+
     def _reconsider(self, draw: Draw) -> None:
         """Bring what was found, if it pays now."""
         header = self.docket.open(draw)
         if header is None:
             return
         if draw.step == -1:
-            fault = find_fault(draw.cid, store=self.store, ledger=self.ledger)
+            fault = self._find(draw, header)
             over = fault is None or self.prosecutor.bring(draw, header, fault)
         else:
             over = self.prosecutor.challenge(draw, header)

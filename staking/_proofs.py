@@ -14,6 +14,7 @@ from ..registry import (
     SignedRecord,
     cid_from_digest,
 )
+from ._charges import Charges
 from ._finding import Anchored, Finding
 
 __all__ = [
@@ -82,7 +83,7 @@ def refunded_charge(shown: Anchored, ledger: Ledger) -> Finding | None:
     return Finding("RefundedCharge", why, shown.header.agent_id, "proveRefundedCharge", (shown.to_abi(),))
 
 
-def double_payment(shown: Anchored, ledger: Ledger, store: ContentStore) -> Finding | None:
+def double_payment(shown: Anchored, ledger: Ledger, charges: Charges) -> Finding | None:
     """Another record of the same operator charges the same payment."""
     record, agent_id = shown.signed.record, shown.header.agent_id
     if not shown.charge:
@@ -95,13 +96,8 @@ def double_payment(shown: Anchored, ledger: Ledger, store: ContentStore) -> Find
             operators[header.epoch] = "" if epoch is None else epoch.operator
         return operators[header.epoch]
 
-    for other in anchored_records(ledger, store, agent_id):
-        if (
-            other.nonce == shown.nonce
-            or other.signed.record.payment_id != record.payment_id
-            or not other.charge
-            or operator(other.header) != operator(shown.header)
-        ):
+    for other in charges.of(record.payment_id, agent_id):
+        if other.nonce == shown.nonce or operator(other.header) != operator(shown.header):
             continue
         first, second = sorted((shown, other), key=lambda one: one.nonce)
         why = f"nonces {first.nonce} and {second.nonce} charge one payment"

@@ -13,6 +13,7 @@ from ..registry import (
     cid_from_digest,
     normalise_cid,
 )
+from ._charges import Charges
 from ._demands import omission, undeclared_model, withheld_batch, withheld_record
 from ._finding import Anchored, Finding
 from ._proofs import double_payment, equivocation, fixed_split, misdeclared, mismatch, refunded_charge
@@ -21,13 +22,22 @@ __all__ = ["find_fault"]
 
 
 def find_fault(
-    subject: str | KeptTicket, *, store: ContentStore, ledger: Ledger, against: str | None = None
+    subject: str | KeptTicket,
+    *,
+    store: ContentStore,
+    ledger: Ledger,
+    against: str | None = None,
+    at: tuple[BatchHeader, int] | None = None,
+    charges: Charges | None = None,
 ) -> Finding | None:
     """The first fault of an action (the CID of its record) or of a ticket; None when there is none but, perhaps, in
     what only a replay shows.
 
     ``against`` is the CID of another record that the agent may have signed with the same nonce. Proofs come before
-    demands. Raises ``ChallengeError`` for a record that is in no batch and cannot be read.
+    demands. Who looks at many actions says ``at`` which nonce of which batch each is anchored, and keeps the ``charges`` of
+    this chain and store: else all of the agent's batches and records are read for each.
+
+    Raises ``ChallengeError`` for a record that is in no batch and cannot be read.
     """
     if isinstance(subject, KeptTicket):
         return omission(subject, ledger, store)
@@ -40,7 +50,7 @@ def find_fault(
         other = SignedRecord.decode(store.get(normalise_cid(against)), against)
         if (found := equivocation(signed, other, ledger)) is not None:
             return found
-    header, nonce = _place(cid, signed, ledger, store)
+    header, nonce = at or _place(cid, signed, ledger, store)
     if header is None:
         if signed is None:
             raise ChallengeError(
@@ -66,7 +76,7 @@ def find_fault(
     return (
         misdeclared(shown)
         or refunded_charge(shown, ledger)
-        or double_payment(shown, ledger, store)
+        or double_payment(shown, ledger, charges or Charges(ledger, store))
         or withheld_batch(header, ledger, store, cid)
         or withheld_record(shown, store)
         or undeclared_model(shown, ledger, store)

@@ -6,12 +6,14 @@ connection and a key of its own: it knows the chain, the content store, and the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from blocks import lose
 from eth_account import Account
 from shops import BUYER, OPEN, OWNER, PARTNER, PRICE, SLASH, STAKE, Calls, Shop, World, answered, open_world
 
@@ -20,6 +22,7 @@ from openledger.registry import (
     ActionContent,
     AssetRef,
     KeptTicket,
+    LocalStore,
     Payout,
     Status,
     cid_from_digest,
@@ -27,7 +30,8 @@ from openledger.registry import (
     decode_step,
     steps_tree,
 )
-from openledger.staking import Finding, Verdict, enforce, stake, unstake, verify
+from openledger.staking import Finding, Verdict, enforce, find_fault, stake, unstake, verify
+from openledger.staking._charges import Charges
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,47 @@ def test_charged_though_failed(world: World) -> None:
     failed = shop.sign(receipt, status=Status.FAILED)
     shop.anchor_by_hand(failed, charges=[PRICE])
     assert slashed(world, shop, world.find(failed.cid), "Misdeclared", receipt.record.client, PRICE) == SLASH
+
+
+def test_a_copy_that_charges_is_found_where_it_is(world: World) -> None:
+    shop = world.open()
+    receipt = shop.ask()
+    failed = shop.sign(receipt, status=Status.FAILED)
+    shop.anchor_by_hand(failed)
+    header = shop.anchor_by_hand(failed, charges=[PRICE])
+    found = find_fault(failed.cid, store=world.store, ledger=world.watcher, at=(header, 1))
+    assert slashed(world, shop, found, "Misdeclared", receipt.record.client, PRICE) == SLASH
+
+
+def test_who_looks_at_many_actions_reads_each_record_once(world: World) -> None:
+    class Counting(LocalStore):
+        reads: ClassVar[Counter[str]] = Counter()
+
+        def get(self, cid: str) -> bytes:
+            self.reads[cid] += 1
+            return super().get(cid)
+
+    shop = world.open()
+    cids = [shop.ask(value).cid for value in range(3)]
+    shop.batcher.anchor()
+    header, store = shop.ledger.batch_of(shop.agent_id, 0), Counting(world.store.root)
+    assert header is not None
+    gone = lose(world.store, cids[2])
+    charges = Charges(world.watcher, store)
+
+    def look(nonce: int) -> Finding | None:
+        return find_fault(cids[nonce], store=store, ledger=world.watcher, at=(header, nonce), charges=charges)
+
+    assert look(0) is None
+    before = store.reads[cids[1]], store.reads[cids[2]]
+    assert before == (1, 1)
+    assert look(0) is None
+    assert store.reads[cids[1]] == 1
+    assert store.reads[cids[2]] == 2, "what could not be read is tried again"
+    world.store.put_blocks({cids[2]: gone})
+    assert look(0) is None
+    assert look(0) is None
+    assert store.reads[cids[2]] == 3
 
 
 def test_fixed_split(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,10 +69,13 @@ def shared_pool(connection: Connection, base: AssetRef, directory: Path) -> Engi
     if connection.devnet is not None:
         return EnginePool.begin(pool_config(connection, base, directory))
     name = f"{connection.chain.chain_id}-{base.cid}"
+    config = pool_config(connection, base, directory, name=name)
+    with suppress(UserError):
+        return EnginePool.join(name, config.start_timeout)  # they may be loading
     try:
-        return EnginePool.join(name)
-    except UserError:
-        return EnginePool.begin(pool_config(connection, base, directory, name=name))
+        return EnginePool.begin(config)
+    except UserError:  # another process has begun them meanwhile
+        return EnginePool.join(name, config.start_timeout)
 
 
 def fetch_base(connection: Connection, base: AssetRef) -> Path:

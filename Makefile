@@ -5,6 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED = 0
 export OPENLEDGER_CACHE ?= $(CURDIR)/.openledger/cache
 BIN := .venv/bin
+CHAOS := tests/e2e/test_chaos.py
 
 .PHONY: help
 help: ## list the commands
@@ -23,26 +24,30 @@ demo: setup ## run the whole loop: pay, act, record, anchor, attribute, pay out,
 	@$(BIN)/python examples/demo
 
 .PHONY: test
-test: setup test-contracts test-python ## every test: forge test, then pytest
+test: setup ## every test: forge test beside what pytest needs, then pytest
+	@$(MAKE) --no-print-directory --output-sync=target -j3 test-contracts models ipfs
+	@$(MAKE) --no-print-directory test-python
 
 .PHONY: test-contracts
 test-contracts: setup ## forge test, and that the committed ABIs are current
 	@scripts/test-contracts
 
 .PHONY: test-python
-test-python: setup models ## pytest: end-to-end tests, and beside them those of parts, whose output comes after
-	@tests/ipfs/install
-	@mkdir -p .openledger; $(BIN)/pytest tests/integration tests/unit >.openledger/tests.log 2>&1 & parts=$$!; \
+test-python: setup models ipfs ## pytest: end-to-end tests, and beside them those of parts and of chaos, whose output comes after
+	@mkdir -p .openledger; $(BIN)/pytest tests/integration tests/unit $(CHAOS) >.openledger/tests.log 2>&1 & parts=$$!; \
 	trap 'kill $$parts' INT TERM; \
-	$(BIN)/pytest tests/e2e; failed=$$?; \
+	$(BIN)/pytest tests/e2e --ignore=$(CHAOS); failed=$$?; \
 	wait $$parts || failed=1; \
 	cat .openledger/tests.log; \
 	exit $$failed
 
-.PHONY: chaos
-chaos: setup models ## kill -9 of every part, again and again, under 1,000 paid actions (OPENLEDGER_CHAOS=ACTIONS,KILLS,SEED)
+.PHONY: ipfs
+ipfs: setup # the content store that some tests run against
 	@tests/ipfs/install
-	@OPENLEDGER_CHAOS=$${OPENLEDGER_CHAOS:-1000,25,$$RANDOM} $(BIN)/pytest tests/e2e/test_chaos.py
+
+.PHONY: chaos
+chaos: setup models ipfs ## kill -9 of every part, again and again, under 1,000 paid actions (OPENLEDGER_CHAOS=ACTIONS,KILLS,SEED)
+	@OPENLEDGER_CHAOS=$${OPENLEDGER_CHAOS:-1000,25,$$RANDOM} $(BIN)/pytest $(CHAOS)
 
 .PHONY: fuzz
 fuzz: setup ## five minutes of requests to a gateway that nobody would write (OPENLEDGER_FUZZ=SECONDS,SEED)
@@ -74,10 +79,9 @@ bench: setup ## figures of this machine into benchmarks/results.md, small (a qua
 	@$(BIN)/python -m benchmarks.plots
 
 .PHONY: bench-full
-bench-full: setup ## the same at full size (hours)
+bench-full: setup ipfs ## the same at full size (hours)
 	@$(BIN)/python -m benchmarks.openlora --adapters 1,16,64,256,1024 --requests 1024 --repeats 3 --registered 10000
 	@$(BIN)/python -m benchmarks.runtime --actions 300 --sweep 1,4,16,64,256
-	@tests/ipfs/install
 	@$(BIN)/python -m benchmarks.recovery
 	@$(BIN)/python -m benchmarks.replicas
 	@$(BIN)/python -m benchmarks.verify --honest 100000 --outputs 100 --steps 300

@@ -37,6 +37,7 @@ from ._split import (
     batch_payouts,
     by_account,
     claimable,
+    give_back,
     split,
     with_shares,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "counted",
     "decode_influence",
     "divide_action",
+    "give_back",
     "encode_influence",
     "explain",
     "paid_by",

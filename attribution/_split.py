@@ -29,6 +29,7 @@ __all__ = [
     "batch_payouts",
     "by_account",
     "claimable",
+    "give_back",
     "split",
     "with_shares",
 ]
@@ -85,8 +86,8 @@ class Payout:
     account: str
     amount: int
     reason: str
-    """``protocol``, ``audit``, ``fixed``, ``operator``, ``model``, ``royalty``, ``staker``, ``contributor`` or
-    ``unattributed``."""
+    """``protocol``, ``audit``, ``fixed``, ``operator``, ``model``, ``royalty``, ``staker``, ``contributor``,
+    ``unattributed``, or ``overcharged``: back to the client."""
     asset_id: int | None = None
     """The model or adapter a ``model`` or ``royalty`` payout is for."""
     credits: tuple[Credit, ...] = ()
@@ -135,6 +136,14 @@ def split(
     payouts.extend(_contributors(rest * split_bps.contributors // BPS, shares, accounts.contributors))
     payouts.append(Payout(accounts.treasury, fee - sum(payout.amount for payout in payouts), "unattributed"))
     return [payout for payout in payouts if payout.amount]
+
+
+def give_back(excess: int, client: str, treasury: str, cut_bps: int) -> list[Payout]:
+    """Of what an action was charged beyond its fee (wei) the client gets all but the chain's cut, which is taken of every
+    charge."""
+    cut = -(-excess * cut_bps // BPS)
+    parts = [Payout(treasury, cut, "protocol"), Payout(client, excess - cut, "overcharged")]
+    return [payout for payout in parts if payout.amount]
 
 
 def with_shares(

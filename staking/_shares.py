@@ -20,6 +20,7 @@ from ..attribution import (
     counted,
     decode_influence,
     divide_action,
+    give_back,
     paid_by,
 )
 from ..attribution import Payout as Division
@@ -34,6 +35,7 @@ from ..registry import (
     Manifest,
     ModelCallStep,
     Payout,
+    action_fee,
     cid_from_digest,
     payout_tree,
     payouts_answer,
@@ -158,7 +160,7 @@ class Terms:
 
     def divide(self, action: Action, judged: Judged | None = None) -> tuple[Shares, list[Division]]:
         """The shares of an action and what its fee pays, by reason; under a rule that pays by influence without any, as
-        in an action's own record, when nothing is ``judged``."""
+        in an action's own record, when nothing is ``judged``. What was charged beyond its tariff is the client's."""
         calls = model_calls(action)
         influences = None
         if self.influence_for is not None:
@@ -167,17 +169,21 @@ class Terms:
                 paid_by(one, len(call.output_tokens)) for one, call in zip(found, calls, strict=True)
             ]
         declared = declared_owners(action.content.scores)
-        return divide_action(
+        charged = action.record.fee
+        due = action_fee(self.manifest, action.steps, charged)
+        shares, payouts = divide_action(
             self.index,
             [call.output_tokens for call in calls],
             [self.owners.use(call, declared) for call in calls],
-            action.record.fee,
+            due,
             self.manifest.split,
             self.accounts,
             protocol_bps=self.protocol_bps,
             audit_bps=self.audit_bps,
             influences=influences,
         )
+        cut = self.protocol_bps + self.audit_bps
+        return shares, payouts + give_back(charged - due, action.record.client, self.accounts.treasury, cut)
 
 
 @dataclass(frozen=True)

@@ -4,25 +4,42 @@ them, corrected, and paid to those they belong to."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import loop
 import pytest
+from eth_account import Account
 from thief import call, steal
 from typer.testing import Result
 
+from openledger.attribution import Payout as Division
+from openledger.attribution import batch_payouts, by_account, claimable
 from openledger.contracts import Devnet
 from openledger.errors import ChainError
-from openledger.registry import BatchHeader
+from openledger.registry import (
+    Batch,
+    BatchEntry,
+    BatchHeader,
+    Payout,
+    SignedRecord,
+    Tariff,
+    digest_of,
+    used_tokens,
+)
 from openledger.staking import (
     Payouts,
     challenge_shares,
     claim_found,
     examiners_for,
+    fetch_action,
     hold_jury,
     index_for,
     recompute_payouts,
+    stake,
 )
+
+OPEN = 10**18
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +164,67 @@ def test_the_commands_find_it_bring_it_and_pay_it(
     net = connection.ledger.settlement.net(header.agent_id, header.epoch, header.sum)
     assert read("payouts", *batch, "--claim")["paid"] == str(net)
     assert connection.ledger.settlement.claims_state(header) == "corrected"
+
+
+# -- charged by the token -------------------------------------------------------------------------
+
+
+def charged(stack: Any, tariff: Tariff | None, seed: int) -> BatchHeader:
+    """A batch of one action, charged all that was paid, whatever the tariff says; right in all else."""
+    world, model = stack.world, stack.honest.registered.manifest
+    connection, owner = world.connection, world.people.operator
+    ledger, store, key = connection.as_(owner), connection.store, Account.create()
+    agent_id = connection.agents.register(owner, "Meter", "Charges by the token")
+    stake(ledger, agent_id, 1000 * OPEN)
+    ledger.send(connection.contracts.pool.functions.createEscrow(agent_id))
+    manifest = replace(model, tariff=tariff)
+    epoch = connection.agents.open_epoch(owner, agent_id, key.address, manifest)
+
+    (receipt,) = call(stack, loop.questions(1, seed))
+    content = replace(fetch_action(receipt.cid, store).content, manifest=manifest.cid)
+    store.put_blocks(content.encoded.blocks)
+    record = replace(
+        receipt.record, agent_id=agent_id, nonce=0, epoch=epoch, content_digest=digest_of(content.cid)
+    )
+    signed = SignedRecord.make(record, key, ledger.domain, content.cid)
+    store.put(signed.encode())
+    paying = connection.as_(world.people.client)
+    escrow = ledger.payments.escrow_of(agent_id)
+    paying.send(connection.contracts.token.functions.transfer(escrow, record.charge))
+
+    said = [Division(str(to), int(wei), str(why), asset) for to, wei, why, asset in content.scores["payouts"]]
+    net = ledger.settlement.net(agent_id, epoch, record.charge)
+    fixed = [share.account for share in manifest.fixed]
+    paid = batch_payouts(net, by_account(claimable(said)), treasury=ledger.settlement.treasury, fixed=fixed)
+    entry = BatchEntry(record.struct_hash(), signed.cid, record.charge)
+    batch = Batch(agent_id, 0, [entry], [Payout(*one) for one in paid])
+    store.put_blocks(batch.encoded.blocks)
+    return ledger.anchor(batch, epoch)
+
+
+def test_what_an_action_of_a_fixed_price_pays_is_right_where_all_of_it_is_charged(stack: Any) -> None:
+    header = charged(stack, None, seed=14)
+    assert not recomputed(stack, header).differ_from(header)
+
+
+def test_what_is_charged_beyond_the_tariff_is_slashed_and_goes_back_to_the_client(stack: Any) -> None:
+    connection, client = stack.world.connection, str(stack.world.people.client.address)
+    ledger, tariff = connection.ledger, Tariff(0, stack.honest.operator.agent.price // 1000, 0)
+    header = charged(stack, tariff, seed=15)
+    found = recomputed(stack, header)
+    assert found.differ_from(header)
+    (action,) = found.actions
+    due = tariff.of(*used_tokens(action.steps))
+    excess = header.sum - due
+    assert 0 < due < header.sum / 2
+    back = {payout.account: payout.amount for payout in found.payouts}[client]
+    assert back == excess - -(-excess * sum(ledger.settlement.cut(header.agent_id, header.epoch)) // 10_000)
+
+    before, purse = ledger.stake_of(header.agent_id), _purse(stack, client)
+    outcome = dispute(stack, header)
+    assert outcome.convicted
+    assert before - ledger.stake_of(header.agent_id) == outcome.slashed > excess
+    connection.chain.advance(max(ledger.challengeable_until(header) + 1 - ledger.now(), 1))
+    ledger.settlement.finalize(header)
+    claim_found(header, found, ledger)
+    assert _purse(stack, client) - purse == back

@@ -19,7 +19,7 @@ _READS = ["net", "web3", "eth_chainId", "eth_blockNumber", "eth_getBalance", "et
           "eth_maxPriorityFeePerGas", "eth_feeHistory"]  # fmt: skip
 
 _CONNECTIONS = 64
-"""Kept open at most; more threads at once open more, which are closed again."""
+"""At most; more calls at once wait for one."""
 
 
 @lru_cache(maxsize=1)
@@ -73,7 +73,7 @@ def _session(rpc_url: str) -> Session:
     session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
     session.auth, session.trust_env = get_netrc_auth(rpc_url), False
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS, pool_block=True))
     return session
 
 

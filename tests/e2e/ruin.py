@@ -282,12 +282,14 @@ def serve(deployment: Deployment, connection: Connection) -> Any:
     return people.client
 
 
-async def ask(http: httpx.AsyncClient, deployment: Deployment, payer: Any, question: str) -> dict[str, Any]:
-    """One action: paid once, and asked for with that payment until there is an answer. It may be that the action took too
-    long, and was recorded as failed."""
+async def ask(
+    http: httpx.AsyncClient, deployment: Deployment, payer: Any, question: str, patience: float = 2 * PATIENCE
+) -> dict[str, Any]:
+    """One action: paid once, and asked for with that payment until there is an answer, for ``patience`` seconds. It may be
+    that the action took too long, and was recorded as failed."""
     url, body = f"{deployment.url}/agents/{deployment.agent_id}/invoke", {"input": {"prompt": question}}
     headers: dict[str, str] = {}
-    ends = time.monotonic() + 2 * PATIENCE
+    ends = time.monotonic() + patience
     while time.monotonic() < ends:
         try:
             reply = await http.post(url, json=body, headers=headers)

@@ -25,9 +25,9 @@ from openledger.registry import Connection, SignedRecord
 from openledger.runtime import Outbox, State
 from openledger.settings import Settings
 
-pytestmark = pytest.mark.timeout(1800)
-
 ACTIONS, KILLS, SEED = map(int, os.environ.get("OPENLEDGER_CHAOS", "200,5,1").split(","))
+
+pytestmark = pytest.mark.timeout(1800 + 120 * KILLS)
 
 
 def plan(seed: int, kills: int) -> list[str]:
@@ -71,7 +71,9 @@ async def live_through(deployment: Deployment, connection: Connection) -> Afterm
     questions = [one[0] for one in datanets.shipped("audit_findings").questions()]
     async with httpx.AsyncClient(timeout=PATIENCE, limits=httpx.Limits(max_connections=ACTIONS)) as http:
         asking = [
-            asyncio.create_task(ask(http, deployment, payer, questions[at % len(questions)]))
+            asyncio.create_task(
+                ask(http, deployment, payer, questions[at % len(questions)], PATIENCE * (2 + KILLS / 5))
+            )
             for at in range(ACTIONS)
         ]
         answered = asyncio.Semaphore(0)

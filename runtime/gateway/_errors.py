@@ -100,7 +100,6 @@ class Json(JSONResponse):
 _BY_KIND: list[tuple[type[OpenLedgerError], int]] = [
     (OverloadedError, 429),
     (UserError, 400),
-    (AgentFailed, 502),
     (ExecutionError, 503),
     (ChainError, 502),
     (ContentError, 502),
@@ -110,6 +109,8 @@ _BY_KIND: list[tuple[type[OpenLedgerError], int]] = [
 
 def status_of(error: OpenLedgerError) -> int:
     """The HTTP status of an error."""
+    if isinstance(error, AgentFailed):  # whatever was away then: what is over is not to be sent again
+        return 504 if error.code == "timeout" else 502
     if error.code in _BY_CODE:
         return _BY_CODE[error.code]
     return next((status for kind, status in _BY_KIND if isinstance(error, kind)), 500)

@@ -285,8 +285,8 @@ def serve(deployment: Deployment, connection: Connection) -> Any:
 async def ask(
     http: httpx.AsyncClient, deployment: Deployment, payer: Any, question: str, patience: float = 2 * PATIENCE
 ) -> dict[str, Any]:
-    """One action: paid once, and asked for with that payment until there is an answer, for ``patience`` seconds. It may be
-    that the action took too long, and was recorded as failed."""
+    """One action: paid once, and asked for with that payment until there is an answer, for ``patience`` seconds. That may be
+    that the action was recorded as failed."""
     url, body = f"{deployment.url}/agents/{deployment.agent_id}/invoke", {"input": {"prompt": question}}
     headers: dict[str, str] = {}
     ends = time.monotonic() + patience
@@ -302,7 +302,7 @@ async def ask(
             headers = {"PAYMENT-SIGNATURE": encode_payment_signature_header(made)}
         elif reply.status_code == 200:
             return dict(reply.json())
-        elif reply.status_code == 504 and "receipt" in (told := reply.json()).get("openledger", {}):
+        elif reply.status_code in (502, 504) and "receipt" in (told := reply.json()).get("openledger", {}):
             return {**told, "status": "failed"}
         elif reply.status_code in (429, 500, 502, 503, 504):
             await asyncio.sleep(float(reply.headers.get("Retry-After", 0.5)))

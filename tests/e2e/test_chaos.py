@@ -119,8 +119,8 @@ def test_every_part_was_killed(aftermath: Aftermath) -> None:
 def test_every_payment_got_its_answer(aftermath: Aftermath) -> None:
     assert len(aftermath.answers) == ACTIONS
     failed = [answer for answer in aftermath.answers if answer["status"] != "ok"]
-    for answer in failed:  # where an engine was away for long; nothing else is an excuse
-        assert answer["error"]["code"] == "timeout"
+    for answer in failed:  # a part was away for too long; nothing else is an excuse
+        assert answer["error"]["code"] in {"timeout", "chain.unreachable", "content"}
         assert (answer["openledger"]["charged"], answer["openledger"]["refund"]) == ("0", str(findings.price))
     assert len(failed) < ACTIONS / 2
     assert len({answer["openledger"]["receipt"] for answer in aftermath.answers}) == ACTIONS

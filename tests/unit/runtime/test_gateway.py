@@ -68,13 +68,17 @@ def test_a_stranger_is_not_told_where_our_parts_are(code: str) -> None:
         ("timeout", 504),
         ("graph", 502),
         ("engine", 502),
+        ("chain.unreachable", 502),
+        ("outbox", 502),
         ("user.cid", 400),
     ],
 )
-def test_a_failed_record_tells_its_payer_why(code: str, status: int) -> None:
+def test_a_failed_record_tells_its_payer_why_and_not_to_send_it_again(code: str, status: int) -> None:
     error = failure({"code": code, "error": "ValueError: because"})
     assert status_of(error) == status
-    assert "because" in bytes(respond(error).body).decode()
+    reply = respond(error)
+    assert "because" in bytes(reply.body).decode()
+    assert ("Retry-After" in reply.headers) == (status == 429)
 
 
 def requirements(**extra: str) -> PaymentRequirements:

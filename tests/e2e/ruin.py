@@ -296,7 +296,9 @@ async def ask(
         except httpx.TransportError:
             await asyncio.sleep(0.5)
             continue
-        if reply.status_code == 402 and not headers:
+        if reply.status_code == 402 and (
+            not headers or "is not valid now" in reply.text
+        ):  # it took too long to be taken
             required = decode_payment_required_header(reply.headers["PAYMENT-REQUIRED"])
             made = payer.create_payment_payload(required)
             headers = {"PAYMENT-SIGNATURE": encode_payment_signature_header(made)}

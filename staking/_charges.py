@@ -36,9 +36,12 @@ class Charges:
             if charged.unread is None or charged.unread:
                 self._read(header, charged)
             for index in charged.by_payment.get(payment_id, ()):
-                batch = Batch.decode(cid_from_digest(header.batch_digest), self._store.get)
-                cid = batch.entries[index].envelope
-                signed = SignedRecord.decode(self._store.get(cid), cid)
+                try:
+                    batch = Batch.decode(cid_from_digest(header.batch_digest), self._store.get)
+                    cid = batch.entries[index].envelope
+                    signed = SignedRecord.decode(self._store.get(cid), cid)
+                except ContentError:  # gone since
+                    continue
                 yield Anchored(header, batch, header.first_nonce + index, signed)
 
     def _read(self, header: BatchHeader, charged: _Charged) -> None:

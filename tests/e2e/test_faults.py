@@ -161,6 +161,9 @@ def test_who_looks_at_many_actions_reads_each_record_once(world: World) -> None:
     assert look(0) is None
     assert look(0) is None
     assert store.reads[cids[2]] == 3
+    lose(world.store, cids[0])
+    payment = shop.outbox.receipts(shop.agent_id)[-1].payment_id
+    assert list(charges.of(bytes.fromhex(payment[2:]), shop.agent_id)) == [], "read before, and gone since"
 
 
 def test_fixed_split(world: World) -> None:

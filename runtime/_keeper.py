@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ class Keeping:
 
 class Keeper:
     """Keeps one service's promises, in a thread of its own: anchors in batches, settles what is final, executes accepted
-    actions that nobody asked for again, or gives up those that no worker would run. What fails is tried again after twice the time, and always well before the next
-    ``anchorBy``; when that comes near, an alarm is logged and counted.
+    actions that nobody asked for again, or gives up those that no worker would run. What fails is tried again after twice
+    the time, and always well before the next ``anchorBy``; when that comes near, an alarm is logged and counted.
 
     After each pass ``health`` says when that was and how the deadlines stand.
     """
@@ -114,11 +115,12 @@ class Keeper:
             except OpenLedgerError as error:
                 failures += 1
                 self._metrics.failed()
-                wait = min(wait * 2 ** min(failures, 12), LONGEST_WAIT, max(1.0, self._watched() / 8))
+                wait = min(wait * 2 ** min(failures, 12), LONGEST_WAIT, max(1.0, self._soonest() / 8))
                 self._log.write(
                     "away", f"{error} Again in {wait:.0f} s.", code=error.code, retryIn=round(wait)
                 )
-            self._watched(failures, wait)
+            with suppress(OpenLedgerError):  # nothing is known of the deadlines while the outbox is away
+                self._watch(failures, wait)
             self._rest(wait)
 
     def _rest(self, seconds: float) -> None:
@@ -127,10 +129,10 @@ class Keeper:
         while (left := ends - time.monotonic()) > 0 and not self._stop.wait(min(left, REPORT)):
             self._metrics.again()
 
-    def _watched(self, failures: int = 0, wait: float = 0.0) -> float:
-        """As :meth:`_watch`; 0 while the outbox is away, of which nothing is known then."""
+    def _soonest(self) -> float:
+        """Seconds to the next deadline; 0 while the outbox is away."""
         try:
-            return self._watch(failures, wait)
+            return self._to_next(self._open())
         except OpenLedgerError:
             return 0.0
 
@@ -153,10 +155,10 @@ class Keeper:
         waited = time.monotonic() - self._anchored_at
         return waited >= self._keeping.anchor_after or soonest < 2 * self._keeping.alarm
 
-    def _watch(self, failures: int = 0, wait: float = 0.0) -> float:
-        """Seconds to the next deadline; raises the alarm for each that is near."""
+    def _watch(self, failures: int, wait: float) -> None:
+        """Tell how the deadlines stand; raise the alarm for each that is near."""
         rows = self._open()
-        left = min(map(self._left, rows), default=float(LONGEST_WAIT * 8))
+        left = self._to_next(rows)
         near = {row.payment_id for row in rows if self._left(row) < self._keeping.alarm}
         for row in rows:
             if row.payment_id in near - self._alarmed:
@@ -182,12 +184,14 @@ class Keeper:
             scratch = self._health.with_suffix(".new")
             scratch.write_text(json.dumps(told) + "\n")
             scratch.replace(self._health)
-        return left
 
     def _open(self) -> list[ActionRow]:
         """Actions that are promised and not anchored."""
         states = (State.ACCEPTED, State.EXECUTED, State.SIGNED)
         return self._service.outbox.in_state(self._service.operator.agent_id, *states)
+
+    def _to_next(self, rows: list[ActionRow]) -> float:
+        return min(map(self._left, rows), default=LONGEST_WAIT * 8)
 
     def _left(self, row: ActionRow) -> float:
         ticket: dict[str, Any] = row.accepted["ticket"]

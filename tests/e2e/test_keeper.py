@@ -153,17 +153,17 @@ def test_with_the_chain_away_it_tries_again_and_raises_the_alarm(
     with pytest.raises(ChainError):
         keeper.run()
     keeper.start()
-    ends = time.monotonic() + 60
-    while [entry.event for entry in entries].count("away") < 2 and time.monotonic() < ends:
-        time.sleep(0.02)
-    health = json.loads((tmp_path / "health.json").read_text())
+    ends, told = time.monotonic() + 60, []
+    while [entry.event for entry in entries].count("away") < 3 and time.monotonic() < ends:
+        if (tmp_path / "health.json").exists():
+            told.append(json.loads((tmp_path / "health.json").read_text()))
     keeper.close()  # the service's own connection is fine: what is signed is anchored
     events = [entry.event for entry in entries]
-    assert events.count("away") >= 2
+    assert events.count("away") >= 3
     assert events.count("alarm") == 1
     assert events[-1] == "anchored"
-    assert health["failures"] >= 1
-    assert health["alarms"] == 1
+    assert {health["failures"] for health in told} >= {1, 2}
+    assert all(health["failures"] >= 1 and health["alarms"] == 1 for health in told)
 
 
 def test_deadlines_are_told_between_two_passes(

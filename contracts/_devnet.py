@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ChainError, UserError
-from ._genesis import devnet_allocations, genesis
+from ._devnet_state import begin, copy, keep_copies, locked, recover, write_atomically
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -32,7 +31,8 @@ DEVNET_CHAIN_ID = 31337
 ACCOUNTS = 20
 MNEMONIC = "test test test test test test test test test test test junk"  # anvil's; its keys are public
 _ANVIL = Path(__file__).parent / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
-_START_TIMEOUT = 30.0
+_START_TIMEOUT = 60.0
+_PORTS, _PORTS_TRIED = range(20_000, 32_000), 3
 _PORT_TIMEOUT = 3.0  # a process that was killed holds its port until it is gone
 COPIED = 60.0
 """Seconds after which the one that started anvil copies its state: anvil overwrites it in place."""
@@ -46,10 +46,16 @@ class Devnet:
     """
 
     def __init__(
-        self, home: Path, port: int, chain_id: int, pid: int, process: subprocess.Popen[bytes] | None
+        self,
+        home: Path,
+        port: int,
+        chain_id: int,
+        pid: int,
+        started: int | None,
+        process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self.home, self.port, self.chain_id, self.pid = home, port, chain_id, pid
-        self._process = process
+        self._started, self._process = started, process
 
     @property
     def rpc_url(self) -> str:
@@ -76,7 +82,7 @@ class Devnet:
         ``port`` of the loopback address, by default a free one. Raises ``UserError`` for a port that is taken."""
         folder = Path(home).absolute() / "devnet"
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder):
             running = cls.running(home)
             if running is not None:
                 if running.chain_id != chain_id:
@@ -85,64 +91,91 @@ class Devnet:
                         fix="stop it, or use another home for another chain id",
                     )
                 return running
-            return cls._launch(folder, chain_id, _free_port() if port is None else _require_free(port))
+            return cls._launch(folder, chain_id, None if port is None else _require_free(port))
 
     @classmethod
     def running(cls, home: Path) -> Devnet | None:
-        """The devnet of ``home`` if it is alive."""
+        """The devnet of ``home`` if it is alive. Raises ``ChainError`` for one that lives and does not answer: beside it no
+        other may write the chain's state."""
         folder = Path(home).absolute() / "devnet"
         try:
             noted = json.loads((folder / "devnet.json").read_text())
             pid, port, chain_id = int(noted["pid"]), int(noted["port"]), int(noted["chain_id"])
+            started = int(noted["started"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        if _start_ticks(pid) != noted.get("started") or _ask_chain_id(port) != chain_id:
-            return None
-        return cls(folder, port, chain_id, pid, None)
+        deadline = time.monotonic() + _START_TIMEOUT
+        while _start_ticks(pid) == started:
+            answered = _ask_chain_id(port)
+            if answered is not None:
+                return cls(folder, port, chain_id, pid, started) if answered == chain_id else None
+            if time.monotonic() > deadline:
+                raise ChainError(
+                    f"The devnet of {home} does not answer",
+                    why=f"its process {pid} is alive, but gave no answer for {_START_TIMEOUT:.0f} s",
+                    fix=f"wait until the machine has less to do, or end it: kill {pid}",
+                )
+            time.sleep(0.05)
+        return None
 
     @classmethod
-    def _launch(cls, folder: Path, chain_id: int, port: int) -> Devnet:
-        anvil = _find_anvil()
+    def _launch(cls, folder: Path, chain_id: int, port: int | None) -> Devnet:
         state = folder / "state.json"
-        _recover_state(state)
+        recover(state)
         if not state.exists():
-            _begin(folder, chain_id)
-        command = [str(anvil), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
+            begin(folder, chain_id, (str(account.address) for account in _accounts()))
+        for _ in range(1 if port else _PORTS_TRIED):
+            chosen = port or _free_port()
+            process = cls._spawn(folder, chain_id, chosen)
+            answered = _await(process, chosen, chain_id)
+            if answered or process.poll() is None:
+                break  # an anvil that ended may have had its port taken meanwhile
+        if not answered:
+            process.kill()
+            process.wait()
+            tail = (folder / "anvil.log").read_text(errors="replace")[-500:].strip()
+            raise ChainError(
+                "The devnet did not start",
+                why=tail or f"no answer on port {chosen} within {_START_TIMEOUT:.0f} s",
+                fix=f"read {folder / 'anvil.log'}; delete {folder} to begin a new chain",
+            )
+        started = _start_ticks(process.pid)
+        devnet = cls(folder, chosen, chain_id, process.pid, started, process)
+        note = {"pid": process.pid, "port": chosen, "chain_id": chain_id, "started": started}
+        write_atomically(folder / "devnet.json", json.dumps(note))
+        devnet._resume_clock()
+        threading.Thread(
+            target=keep_copies, args=(process, state, COPIED), daemon=True, name="devnet copies"
+        ).start()
+        return devnet
+
+    @staticmethod
+    def _spawn(folder: Path, chain_id: int, port: int) -> subprocess.Popen[bytes]:
+        state = folder / "state.json"
+        command = [
+            str(_find_anvil()),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--chain-id",
+            str(chain_id),
+        ]
         # the accounts' keys are anvil's, their money is the genesis'
         command += ["--hardfork", "prague", "--accounts", str(ACCOUNTS), "--balance", "0"]
         command += ["--mnemonic", MNEMONIC, "--state", str(state), "--state-interval", "1", "--quiet"]
         with (folder / "anvil.log").open("ab") as log:
             # A session of its own: Ctrl-C reaches this program first, which then stops anvil in order.
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
-        devnet = cls(folder, port, chain_id, process.pid, process)
-        deadline = time.monotonic() + _START_TIMEOUT
-        while _ask_chain_id(port) != chain_id:
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                tail = (folder / "anvil.log").read_text(errors="replace")[-500:].strip()
-                raise ChainError(
-                    "The devnet did not start",
-                    why=tail or f"no answer on port {port} within {_START_TIMEOUT:.0f} s",
-                    fix=f"read {folder / 'anvil.log'}; delete {folder} to begin a new chain",
-                )
-            time.sleep(0.05)
-        note = {"pid": process.pid, "port": port, "chain_id": chain_id, "started": _start_ticks(process.pid)}
-        _write_atomically(folder / "devnet.json", json.dumps(note))
-        devnet._resume_clock()
-        threading.Thread(
-            target=_keep_copies, args=(process, state), daemon=True, name="devnet copies"
-        ).start()
-        return devnet
 
     def _resume_clock(self) -> None:
         """After a restart the clock is the machine's again: never let it fall behind the last block."""
-        latest = _rpc(self.port, "eth_getBlockByNumber", ["latest", False])
+        latest = _rpc(self.port, "eth_getBlockByNumber", ["latest", False], _START_TIMEOUT)
         ahead = int(latest["timestamp"], 16) - int(time.time()) if latest else 0
         if ahead > 0:
-            _rpc(self.port, "evm_increaseTime", [ahead])
+            _rpc(self.port, "evm_increaseTime", [ahead], _START_TIMEOUT)
 
     def status(self) -> dict[str, Any]:
         """rpc_url, chain_id, pid, owned, alive, block and the folder of its state."""
@@ -162,7 +195,7 @@ class Devnet:
         """Stop anvil and let it write its state. Does nothing unless ``owned`` or ``force``."""
         if not self.owned and not force:
             return
-        with _locked(self.home):
+        with locked(self.home):
             noted = self.home / "devnet.json"
             if self._process is not None:
                 self._process.terminate()
@@ -172,13 +205,13 @@ class Devnet:
                     self._process.kill()
                     self._process.wait()
                 self._process = None
-            elif Devnet.running(self.home.parent) is not None:
+            elif _start_ticks(self.pid) == self._started:
                 os.kill(self.pid, signal.SIGTERM)
                 deadline = time.monotonic() + 30
-                while _start_ticks(self.pid) is not None and time.monotonic() < deadline:
+                while _start_ticks(self.pid) == self._started and time.monotonic() < deadline:
                     time.sleep(0.05)
             noted.unlink(missing_ok=True)
-            _copy(self.home / "state.json")
+            copy(self.home / "state.json")
 
     def __enter__(self) -> Self:
         return self
@@ -197,21 +230,27 @@ def _accounts() -> list[LocalAccount]:
     return [Account.from_key(key_from_seed(seed, f"m/44'/60'/0'/0/{i}")) for i in range(ACCOUNTS)]
 
 
-def _begin(folder: Path, chain_id: int) -> None:
-    """Write the genesis of a new chain, and the state that anvil starts from: it takes no ``--init`` beside ``--state``."""
-    table = devnet_allocations(str(account.address) for account in _accounts())
-    made = genesis(table, chain_id, timestamp=int(time.time()))
-    (folder / "genesis.json").write_text(json.dumps(made, indent=1) + "\n")
-    empty: dict[str, Any] = {"nonce": 0, "code": "0x", "storage": {}}
-    state: dict[str, Any] = {
-        "block": None,
-        "accounts": {address: {**empty, **held} for address, held in made["alloc"].items()},
-        "best_block_number": 0,
-        "blocks": [],
-        "transactions": [],
-        "historical_states": None,
-    }
-    _write_atomically(folder / "state.json", json.dumps(state))
+def _await(process: subprocess.Popen[bytes], port: int, chain_id: int) -> bool:
+    """Whether ``process`` came to serve the chain on ``port``; another's answer there is none of it."""
+    deadline = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return False
+        if _listens(process.pid, port) and _ask_chain_id(port) == chain_id:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _listens(pid: int, port: int) -> bool:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
+    with suppress(OSError):  # it has ended
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                if str(descriptor.readlink()) in sockets:
+                    return True
+    return False
 
 
 def _find_anvil() -> Path:
@@ -227,58 +266,13 @@ def _find_anvil() -> Path:
     )
 
 
-def _recover_state(state: Path) -> None:
-    """A dump cut short by a crash is replaced by the last good one."""
-    good = state.with_suffix(".good.json")
-    if not state.exists() or _copy(state):
-        return
-    if good.exists():
-        state.replace(state.with_suffix(".broken.json"))
-        shutil.copyfile(good, state)
-    else:
-        raise ChainError(
-            f"The devnet's state {state} is damaged",
-            why="its last dump was cut short and there is no earlier one",
-            fix=f"delete {state.parent} to begin a new chain",
-        )
-
-
-def _keep_copies(anvil: subprocess.Popen[bytes], state: Path) -> None:
-    while True:
-        time.sleep(COPIED)
-        if anvil.poll() is not None:
-            return
-        with _locked(state.parent):
-            _copy(state)
-
-
-def _copy(state: Path) -> bool:
-    """Keep a copy of a dump that is whole; says whether it is."""
-    scratch = state.with_suffix(".copy.json")
-    try:
-        shutil.copyfile(state, scratch)
-        whole = _is_json(scratch)
-        if whole:
-            scratch.replace(state.with_suffix(".good.json"))
-    except OSError:  # a full disk, say: the copy before it stays
-        whole = _is_json(state)
-    scratch.unlink(missing_ok=True)
-    return whole
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            json.load(file)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the system gives to clients, which may take it until anvil does."""
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ChainError("no port is free for the devnet", fix="give one that is: --port")
 
 
 def _require_free(port: int) -> int:
@@ -299,10 +293,10 @@ def _require_free(port: int) -> int:
         time.sleep(0.05)
 
 
-def _rpc(port: int, method: str, params: list[Any]) -> Any:
+def _rpc(port: int, method: str, params: list[Any], timeout: float = 5) -> Any:
     from http.client import HTTPConnection
 
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         connection.request("POST", "/", body, {"content-type": "application/json"})
@@ -330,16 +324,3 @@ def _start_ticks(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] == "Z" else int(fields[19])
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    scratch = path.with_suffix(".new")
-    scratch.write_text(text)
-    scratch.replace(path)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -116,6 +116,35 @@ def test_a_running_devnet_is_joined_and_left_running(tmp_path: Path) -> None:
         assert other.connect().chain_id == 31338
 
 
+def test_beside_a_devnet_that_does_not_answer_no_other_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Devnet.start(tmp_path) as owner:
+        monkeypatch.setattr(_devnet, "_START_TIMEOUT", 0.1)
+        os.kill(owner.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(ChainError, match=f"process {owner.pid} is alive"):
+                Devnet.start(tmp_path)
+        finally:
+            os.kill(owner.pid, signal.SIGCONT)
+        monkeypatch.undo()
+        with Devnet.start(tmp_path) as guest:
+            assert (guest.owned, guest.pid) == (False, owner.pid)
+
+
+def test_a_port_that_another_devnet_took_meanwhile_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Devnet.start(tmp_path / "first") as first:
+        first.connect().advance(86_400)
+        ports = iter([first.port, first.port, _devnet._free_port()])
+        monkeypatch.setattr(_devnet, "_free_port", lambda: next(ports))
+        with Devnet.start(tmp_path / "second") as second:
+            assert second.port != first.port
+            assert second.status()["block"] == 0
+            assert first.status()["block"] > 0
+
+
 def test_a_fresh_chain_with_a_stale_record_is_deployed_to(tmp_path: Path) -> None:
     with Devnet.start(tmp_path / "old") as devnet:
         deployed = deploy(devnet.connect(), devnet.accounts[0], tmp_path)

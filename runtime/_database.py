@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Database", "deployment_table"]
 
-_WAIT = 10  # seconds for a connection, and for another process's lock
+_WAIT = 30  # seconds for a connection, and for another process's lock
 _LOCKS = 0x0B0C  # our class of Postgres's advisory locks
 _LOCK = sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, sa.bindparam("lock", type_=sa.Integer)))
 

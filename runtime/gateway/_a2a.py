@@ -102,10 +102,14 @@ class A2a(RequestHandler):
                 yield under
                 return
             yield under.working()
-            async for piece in Sse(under.call).text(stripped=True):
-                if piece:
-                    yield _chunk(under, Artifact(artifact_id="answer", parts=[Part(text=piece)]))
-                    under.said += piece
+            sse = Sse(under.call)
+            try:
+                async for piece in sse.text(stripped=True):
+                    if piece:
+                        yield _chunk(under, Artifact(artifact_id="answer", parts=[Part(text=piece)]))
+                        under.said += piece
+            finally:
+                sse.leave()
             done = await self._end(under)
             for artifact in done.artifacts:
                 said = artifact.parts[0].text

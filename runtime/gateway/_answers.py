@@ -130,7 +130,8 @@ class Sse:
             self._call.streams.leave(paid, receipt, self._told if self._cuts else None)
 
     async def text(self, *, stripped: bool) -> AsyncIterator[str]:
-        """The answer as far as it is made before its end; nothing now and then, while nothing is made."""
+        """The answer as far as it is made before its end; nothing now and then, while nothing is made. It may end before the
+        action: whoever asked listens until it says :meth:`leave`."""
         streams = self._call.streams
         if streams is None:
             async for _ in self.alive():
@@ -138,12 +139,9 @@ class Sse:
             return
         paid = await wait(self._call.paid)
         made = streams.text(paid, self._call.receipt, stripped=stripped, silence=_ALIVE)
-        try:
-            async for piece, tokens in made:
-                yield piece
-                self._told = tokens
-        finally:
-            self.leave()
+        async for piece, tokens in made:
+            yield piece
+            self._told = tokens
 
     async def alive(self) -> AsyncIterator[str]:
         """Comments while the action runs; ends with it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,3 +217,23 @@ def test_a_price_paid_exactly_buys_the_whole_answer_whoever_listens(place: Place
     row = place.exact.outbox.get(payment_id)
     assert row.executed is not None
     assert ActionRecord.from_block(row.executed["record"], None).fee == PRICE
+
+
+def test_whoever_missed_tokens_on_the_way_listens_until_the_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: Any, **__: Any) -> AsyncIterator[tuple[str, int]]:
+        for nothing in ():
+            yield nothing
+
+    monkeypatch.setattr(TokenStreams, "text", lost)
+    asked = body("metered", "They say of it") | {"max_tokens": 300}
+    with httpx.stream(
+        "POST", f"{place.url}/v1/completions", json=asked, headers=place.pays(asked), timeout=120
+    ) as reply:
+        heard = reply.read().decode()
+    action = place.ended(place.metered, reply.headers["X-OpenLedger-Payment"])
+    assert call_of(action).sampling.max_tokens == 300  # nothing cut it
+    events = [json.loads(line[6:]) for line in heard.splitlines() if line.startswith("data: {")]
+    said = "".join(event["choices"][0]["text"] for event in events if event.get("choices"))
+    assert said == place.text(action)

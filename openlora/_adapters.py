@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import UserError
+from ..errors import ChainError, UserError
 from ..registry import AssetRef, ContentStore, digest_of, normalise_cid
 from ._files import AdapterFiles
 from ._peft import Limits, refused
@@ -70,7 +70,8 @@ class AdapterStore:
 
     ``resolve`` gives the registry entry of an asset id and raises ``UserError`` for one that does not exist;
     ``version_of(id, digest)`` says which version a digest is (0: none) and lets older versions be replayed.
-    Answers are believed for ``ttl`` seconds, so a revocation takes at most that long. Beyond ``disk_bytes`` the
+    Answers are believed for ``ttl`` seconds, so a revocation takes at most that long; while the chain cannot be reached,
+    for ``away`` seconds in all. Beyond ``disk_bytes`` the
     least recently fetched go, never those in ``pinned`` (CIDs). One adapter may have ``max_bytes``.
     Safe to call from many threads; several processes may share ``root``.
     """
@@ -83,6 +84,7 @@ class AdapterStore:
         *,
         version_of: Callable[[int, bytes], int] | None = None,
         ttl: float = 30.0,
+        away: float = 120.0,
         disk_bytes: int = 16 << 30,
         max_bytes: int = 2 << 30,
         pinned: frozenset[str] = frozenset(),
@@ -90,6 +92,7 @@ class AdapterStore:
         self.files = AdapterFiles(content, root, disk_bytes, max_bytes, pinned)
         """Gives the directories, without asking the registry."""
         self._resolve, self._version_of, self.ttl = resolve, version_of, ttl
+        self._kept = max(ttl, away)
         self._entries: OrderedDict[AdapterRef, tuple[float, RegistryEntry]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -120,6 +123,14 @@ class AdapterStore:
         known = self._entries.get(adapter)
         if known is not None and now - known[0] < self.ttl:
             return known[1]
+        try:
+            return self._asked(adapter, digest, now)
+        except ChainError as error:
+            if known is None or error.code != "chain.unreachable" or now - known[0] >= self._kept:
+                raise
+            return known[1]
+
+    def _asked(self, adapter: AdapterRef, digest: bytes, now: float) -> RegistryEntry:
         entry = self._resolve(adapter.asset_id)
         if entry.kind != ADAPTER:
             raise refused(adapter, f"asset {adapter.asset_id} is of kind {entry.kind}, not an adapter")
@@ -136,7 +147,7 @@ class AdapterStore:
         with self._lock:
             self._entries[adapter] = (now, entry)
             self._entries.move_to_end(adapter)
-            while now - next(iter(self._entries.values()))[0] > self.ttl:
+            while now - next(iter(self._entries.values()))[0] > self._kept:
                 self._entries.popitem(last=False)
         return entry
 

@@ -18,7 +18,7 @@ import pytest
 from blocks import tamper
 from safetensors.numpy import load_file, save_file
 
-from openledger.errors import ContentError, OpenLedgerError, UserError
+from openledger.errors import ChainError, ContentError, OpenLedgerError, UserError
 from openledger.openlora import AdapterRef, AdapterStore, AssetRef, Limits
 from openledger.openlora import _disk as disk_module
 from openledger.registry import LocalStore, child_cid, cid_of, digest_of
@@ -61,9 +61,12 @@ class World:
     content: LocalStore
     entries: dict[int, Entry] = field(default_factory=dict)
     asked: int = 0
+    away: ChainError | None = None
 
     def resolve(self, asset_id: int) -> Entry:
         self.asked += 1
+        if self.away is not None:
+            raise self.away
         if asset_id not in self.entries:
             raise UserError(f"Asset {asset_id} is not registered", fix="register it first")
         return self.entries[asset_id]
@@ -107,6 +110,26 @@ def test_the_registry_is_asked_again_only_after_the_ttl(world: World) -> None:
     for _ in range(3):
         fetch(eager, adapter)
     assert world.asked == 4
+
+
+def test_while_the_chain_is_away_what_it_said_is_believed_for_a_while_longer(world: World) -> None:
+    adapter, other = (world.publish(peft_directory(world.root / name)) for name in "ab")
+    store, strict = world.store(ttl=0, away=3600), world.store(ttl=0, away=0)
+    for each in (store, strict):
+        fetch(each, adapter)
+    world.away = ChainError("away", code="chain.unreachable")
+    assert fetch(store, adapter).is_dir()
+    with pytest.raises(ChainError):
+        fetch(strict, adapter)
+    with pytest.raises(ChainError):
+        fetch(store, other)  # of it, it said nothing yet
+    world.away = ChainError("no such function")
+    with pytest.raises(ChainError):
+        fetch(store, adapter)
+    world.away = None
+    world.entries[adapter.asset_id] = replace(world.entries[adapter.asset_id], revoked=True)
+    with pytest.raises(UserError, match="revoked"):
+        fetch(store, adapter)
 
 
 def test_a_kept_adapter_needs_no_content_store(world: World) -> None:

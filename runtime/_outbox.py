@@ -19,17 +19,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from ..errors import OpenLedgerError, UserError
-from ..registry import decode, encode
-from ._database import Database, deployment_table
+from ..registry import encode
+from ._database import Database
 from ._group import GroupCommit
+from ._outbox_rows import ActionRow, BatchRow, State, action_of, actions, batch_of, batches
 
 if TYPE_CHECKING:
     from ..contracts import Contracts
@@ -37,79 +37,15 @@ if TYPE_CHECKING:
 __all__ = ["ActionRow", "BatchRow", "Outbox", "State"]
 
 
-class State(StrEnum):
-    PAYING = "PAYING"
-    ACCEPTED = "ACCEPTED"
-    EXECUTED = "EXECUTED"
-    SIGNED = "SIGNED"
-    ANCHORED = "ANCHORED"
-    SETTLED = "SETTLED"
-    REFUNDED = "REFUNDED"
-
-
-_meta = sa.MetaData()
-_actions = sa.Table(
-    "actions",
-    _meta,
-    sa.Column("payment_id", sa.String(66), primary_key=True),
-    sa.Column("agent_id", sa.Integer, nullable=False, index=True),
-    sa.Column("state", sa.String(12), nullable=False, index=True),
-    sa.Column("fee", sa.String(78), nullable=False),  # wei, decimal
-    sa.Column("accepted", sa.LargeBinary, nullable=False),  # dag-cbor: all that execution needs
-    sa.Column("nonce", sa.Integer),
-    sa.Column("struct_hash", sa.String(66)),
-    sa.Column("executed", sa.LargeBinary),  # dag-cbor: record struct, content CID, payouts
-    sa.Column("signature", sa.Text),
-    sa.Column("envelope", sa.Text, index=True),  # CID of the signed record
-    sa.Column("first_nonce", sa.Integer),  # of its batch
-    sa.Column("updated", sa.Float, nullable=False),
-    sa.UniqueConstraint("agent_id", "nonce"),
-)
-_batches = sa.Table(
-    "batches",
-    _meta,
-    sa.Column("agent_id", sa.Integer, primary_key=True),
-    sa.Column("first_nonce", sa.Integer, primary_key=True),
-    sa.Column("count", sa.Integer, nullable=False),
-    sa.Column("state", sa.String(12), nullable=False),
-    sa.Column("call", sa.LargeBinary, nullable=False),  # dag-cbor: what is to be anchored
-    sa.Column("header", sa.LargeBinary),  # dag-cbor: the header as anchored
-)
 # Made once: to build a statement takes as long as to run it.
-_ONE = sa.select(_actions).where(_actions.c.payment_id == sa.bindparam("key"))
-_TOP = sa.select(sa.func.max(_actions.c.nonce)).where(_actions.c.agent_id == sa.bindparam("agent"))
-_OPEN = _actions.insert().returning(_actions)
-_IS = _actions.update().where(_actions.c.payment_id == sa.bindparam("key"))
-_ACCEPT = _IS.where(_actions.c.state == State.PAYING).values(state=State.ACCEPTED).returning(_actions)
-_FIX = _IS.where(_actions.c.state == State.ACCEPTED).values(state=State.EXECUTED)
-_SIGN = _IS.where(_actions.c.state == State.EXECUTED).values(state=State.SIGNED)
-_REFUND = _IS.where(_actions.c.state == State.ACCEPTED).values(state=State.REFUNDED)
-deployment_table("outbox", _meta)
-
-
-@dataclass(frozen=True)
-class ActionRow:
-    payment_id: str
-    agent_id: int
-    state: State
-    fee: int
-    accepted: dict[str, Any]
-    nonce: int | None
-    struct_hash: str | None
-    executed: dict[str, Any] | None
-    signature: str | None
-    envelope: str | None
-    first_nonce: int | None
-
-
-@dataclass(frozen=True)
-class BatchRow:
-    agent_id: int
-    first_nonce: int
-    count: int
-    state: State
-    call: dict[str, Any]
-    header: dict[str, Any] | None
+_ONE = sa.select(actions).where(actions.c.payment_id == sa.bindparam("key"))
+_TOP = sa.select(sa.func.max(actions.c.nonce)).where(actions.c.agent_id == sa.bindparam("agent"))
+_OPEN = actions.insert().returning(actions)
+_IS = actions.update().where(actions.c.payment_id == sa.bindparam("key"))
+_ACCEPT = _IS.where(actions.c.state == State.PAYING).values(state=State.ACCEPTED).returning(actions)
+_FIX = _IS.where(actions.c.state == State.ACCEPTED).values(state=State.EXECUTED)
+_SIGN = _IS.where(actions.c.state == State.EXECUTED).values(state=State.SIGNED)
+_REFUND = _IS.where(actions.c.state == State.ACCEPTED).values(state=State.REFUNDED)
 
 
 class Outbox:
@@ -155,13 +91,13 @@ class Outbox:
                     }
                     row = db.execute(_OPEN, values).one()
                 rows.append(row)
-        return [_action(row) for row in rows]
+        return [action_of(row) for row in rows]
 
     def drop(self, payment_id: str) -> None:
         """Forget a payment that the chain refused: nothing was taken."""
         with self._db.write() as db:
             db.execute(
-                _actions.delete().where(_actions.c.payment_id == payment_id, _actions.c.state == State.PAYING)
+                actions.delete().where(actions.c.payment_id == payment_id, actions.c.state == State.PAYING)
             )
 
     def accept(self, payment_id: str, accepted: dict[str, Any]) -> ActionRow:
@@ -185,7 +121,7 @@ class Outbox:
                         code="outbox",
                     )
                 rows.append(row)
-        return [_action(row) for row in rows]
+        return [action_of(row) for row in rows]
 
     def execute(self, row: ActionRow, next_nonce: int, fix: Any) -> ActionRow:
         """Assign the agent's next nonce and fix the record: ``fix(nonce) -> (struct_hash, executed)``.
@@ -203,7 +139,7 @@ class Outbox:
             block = encode(executed)
             if _moved(db, _FIX, row.payment_id, nonce=nonce, struct_hash=struct_hash, executed=block):
                 return fixed
-            return _action(db.execute(_ONE, {"key": row.payment_id}).one())  # it has its record already
+            return action_of(db.execute(_ONE, {"key": row.payment_id}).one())  # it has its record already
 
         return self._write((row.agent_id, change))
 
@@ -234,43 +170,43 @@ class Outbox:
             raise UserError(
                 f"no action was paid by {payment_id}", fix="call the agent with that payment first"
             )
-        return _action(row)
+        return action_of(row)
 
     def in_state(self, agent_id: int, *states: State) -> list[ActionRow]:
         """The agent's actions in any of ``states``, by nonce, then by age."""
         query = (
-            sa.select(_actions)
-            .where(_actions.c.agent_id == agent_id, _actions.c.state.in_(states))
-            .order_by(_actions.c.nonce.nulls_last(), _actions.c.updated)
+            sa.select(actions)
+            .where(actions.c.agent_id == agent_id, actions.c.state.in_(states))
+            .order_by(actions.c.nonce.nulls_last(), actions.c.updated)
         )
         with self._db.read() as db:
-            return [_action(row) for row in db.execute(query)]
+            return [action_of(row) for row in db.execute(query)]
 
     def receipts(self, agent_id: int, *, before: int | None = None, limit: int = 100) -> list[ActionRow]:
         """The agent's signed actions below nonce ``before``, latest first."""
-        query = sa.select(_actions).where(_actions.c.agent_id == agent_id, _actions.c.envelope.is_not(None))
+        query = sa.select(actions).where(actions.c.agent_id == agent_id, actions.c.envelope.is_not(None))
         if before is not None:
-            query = query.where(_actions.c.nonce < before)
+            query = query.where(actions.c.nonce < before)
         with self._db.read() as db:
-            found = db.execute(query.order_by(_actions.c.nonce.desc()).limit(limit))
-            return [_action(row) for row in found]
+            found = db.execute(query.order_by(actions.c.nonce.desc()).limit(limit))
+            return [action_of(row) for row in found]
 
     def signed_as(self, cid: str) -> ActionRow | None:
         """The action whose receipt has this CID."""
         with self._db.read() as db:
-            row = db.execute(sa.select(_actions).where(_actions.c.envelope == cid)).first()
-        return None if row is None else _action(row)
+            row = db.execute(sa.select(actions).where(actions.c.envelope == cid)).first()
+        return None if row is None else action_of(row)
 
     def knows(self, agent_id: int) -> bool:
         """Whether any action of the agent was ever taken here."""
-        query = sa.select(_actions.c.payment_id).where(_actions.c.agent_id == agent_id).limit(1)
+        query = sa.select(actions.c.payment_id).where(actions.c.agent_id == agent_id).limit(1)
         with self._db.read() as db:
             return db.execute(query).first() is not None
 
     def pending_fees(self, agent_id: int) -> int:
         """Wei of the agent's actions that are taken and not yet anchored: the stake must back them too."""
         states = (State.PAYING, State.ACCEPTED, State.EXECUTED, State.SIGNED)
-        query = sa.select(_actions.c.fee).where(_actions.c.agent_id == agent_id, _actions.c.state.in_(states))
+        query = sa.select(actions.c.fee).where(actions.c.agent_id == agent_id, actions.c.state.in_(states))
         with self._db.read() as db:
             return sum(int(fee) for (fee,) in db.execute(query))
 
@@ -280,12 +216,12 @@ class Outbox:
         """Fix a batch of contiguous signed actions before it is sent. One that begins at the same nonce stands."""
         first = rows[0].nonce
         assert first is not None  # SIGNED rows have nonces
-        at = (_batches.c.agent_id == agent_id, _batches.c.first_nonce == first)
+        at = (batches.c.agent_id == agent_id, batches.c.first_nonce == first)
         with self._db.write(agent_id) as db:
-            if (fixed := db.execute(sa.select(_batches).where(*at)).first()) is not None:
-                return _batch(fixed)
+            if (fixed := db.execute(sa.select(batches).where(*at)).first()) is not None:
+                return batch_of(fixed)
             db.execute(
-                _batches.insert().values(
+                batches.insert().values(
                     agent_id=agent_id,
                     first_nonce=first,
                     count=len(rows),
@@ -294,28 +230,28 @@ class Outbox:
                 )
             )
             db.execute(
-                _actions.update()
-                .where(_actions.c.payment_id.in_([row.payment_id for row in rows]))
+                actions.update()
+                .where(actions.c.payment_id.in_([row.payment_id for row in rows]))
                 .values(first_nonce=first)
             )
-            return _batch(db.execute(sa.select(_batches).where(*at)).one())
+            return batch_of(db.execute(sa.select(batches).where(*at)).one())
 
     def batches(self, agent_id: int, *states: State) -> list[BatchRow]:
         query = (
-            sa.select(_batches)
-            .where(_batches.c.agent_id == agent_id, _batches.c.state.in_(states))
-            .order_by(_batches.c.first_nonce)
+            sa.select(batches)
+            .where(batches.c.agent_id == agent_id, batches.c.state.in_(states))
+            .order_by(batches.c.first_nonce)
         )
         with self._db.read() as db:
-            return [_batch(row) for row in db.execute(query)]
+            return [batch_of(row) for row in db.execute(query)]
 
     def of_batch(self, batch: BatchRow) -> list[ActionRow]:
         """The actions of a batch, by nonce."""
-        members = (_actions.c.agent_id == batch.agent_id, _actions.c.first_nonce == batch.first_nonce)
+        members = (actions.c.agent_id == batch.agent_id, actions.c.first_nonce == batch.first_nonce)
         with self._db.read() as db:
             return [
-                _action(row)
-                for row in db.execute(sa.select(_actions).where(*members).order_by(_actions.c.nonce))
+                action_of(row)
+                for row in db.execute(sa.select(actions).where(*members).order_by(actions.c.nonce))
             ]
 
     def anchored(self, batch: BatchRow, header: dict[str, Any]) -> None:
@@ -329,11 +265,11 @@ class Outbox:
         self._move_batch(batch, State.SETTLED)
 
     def _move_batch(self, batch: BatchRow, after: State, **values: Any) -> None:
-        key = (_batches.c.agent_id == batch.agent_id, _batches.c.first_nonce == batch.first_nonce)
-        members = (_actions.c.agent_id == batch.agent_id, _actions.c.first_nonce == batch.first_nonce)
+        key = (batches.c.agent_id == batch.agent_id, batches.c.first_nonce == batch.first_nonce)
+        members = (actions.c.agent_id == batch.agent_id, actions.c.first_nonce == batch.first_nonce)
         with self._db.write() as db:
-            db.execute(_batches.update().where(*key).values(state=after, **values))
-            db.execute(_actions.update().where(*members).values(state=after, updated=time.time()))
+            db.execute(batches.update().where(*key).values(state=after, **values))
+            db.execute(actions.update().where(*members).values(state=after, updated=time.time()))
 
 
 _Change = Callable[[sa.Connection], ActionRow]
@@ -365,31 +301,4 @@ def _repeated(db: sa.Connection, payment_id: str, before: State, after: State) -
             why=f"it is {None if row is None else row.state}, not {before}",
             code="outbox",
         )
-    return _action(row)
-
-
-def _action(row: Any) -> ActionRow:
-    return ActionRow(
-        payment_id=row.payment_id,
-        agent_id=row.agent_id,
-        state=State(row.state),
-        fee=int(row.fee),
-        accepted=decode(row.accepted),
-        nonce=row.nonce,
-        struct_hash=row.struct_hash,
-        executed=decode(row.executed) if row.executed else None,
-        signature=row.signature,
-        envelope=row.envelope,
-        first_nonce=row.first_nonce,
-    )
-
-
-def _batch(row: Any) -> BatchRow:
-    return BatchRow(
-        agent_id=row.agent_id,
-        first_nonce=row.first_nonce,
-        count=row.count,
-        state=State(row.state),
-        call=decode(row.call),
-        header=decode(row.header) if row.header else None,
-    )
+    return action_of(row)

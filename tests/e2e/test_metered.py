@@ -10,8 +10,7 @@ from shops import OPEN, PRICE, SLASH, STAKE, Calls, Shop, World, answered, open_
 
 from openledger.errors import ExecutionError
 from openledger.registry import Repayment, Status, Tariff
-from openledger.runtime import Batcher, State, check_receipt
-from openledger.runtime._outbox import BatchRow
+from openledger.runtime import Batcher, BatchRow, State, check_receipt
 from openledger.staking import Finding, Responder, Verdict, enforce, verify
 
 BY_TOKEN = Tariff(prompt=OPEN // 10_000, output=OPEN // 20_000, base=OPEN // 100)

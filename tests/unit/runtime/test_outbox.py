@@ -21,7 +21,7 @@ from alembic.migration import MigrationContext
 
 from openledger.errors import OpenLedgerError, UserError
 from openledger.runtime import Outbox, State
-from openledger.runtime._outbox import _meta
+from openledger.runtime._outbox_rows import meta
 
 AGENT = 7
 
@@ -257,12 +257,12 @@ def test_a_batch_that_begins_at_the_same_nonce_stands(outbox: Outbox) -> None:
 def test_the_schema_is_what_the_migrations_make(outbox: Outbox) -> None:
     with outbox._db.read() as db:
         context = MigrationContext.configure(db, opts={"version_table": "outbox_version"})
-        assert compare_metadata(context, _meta) == []
+        assert compare_metadata(context, meta) == []
 
 
 def test_an_outbox_from_before_schemas_had_versions_is_taken_over(tmp_path: Path) -> None:
     old = sa.create_engine(f"sqlite:///{tmp_path / 'old.db'}")
-    _meta.create_all(old)
+    meta.create_all(old)
     old.dispose()
     signed(Outbox(tmp_path / "old.db"), "p")
     assert Outbox(tmp_path / "old.db").get("p").state is State.SIGNED

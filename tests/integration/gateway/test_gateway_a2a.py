@@ -85,7 +85,7 @@ class Talker:
 async def talking(
     url: str, headers: dict[str, str] | None = None, *, streaming: bool = False
 ) -> AsyncIterator[Talker]:
-    async with httpx.AsyncClient(headers=headers, timeout=60) as http:
+    async with httpx.AsyncClient(headers=headers, timeout=600) as http:
         factory = ClientFactory(ClientConfig(httpx_client=http, streaming=streaming))
         yield Talker(await factory.create_from_url(url))
 

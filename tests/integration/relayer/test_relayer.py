@@ -198,7 +198,7 @@ def test_an_authorization_that_became_stale_is_noticed_and_paid_for_once(
         own |= {"maxFeePerGas": price, "maxPriorityFeePerGas": price}
         chain.w3.eth.send_raw_transaction(user.signer.sign_transaction(own).raw_transaction)
         rpc("evm_mine", [])
-        thread.join(60)
+        thread.join(600)
     finally:
         rpc("evm_setAutomine", [True])
     assert failed[0].code == "relay.stale"

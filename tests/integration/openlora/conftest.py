@@ -185,7 +185,9 @@ class Tiny:
     ) -> AdapterRef:
         entries = json.loads(self.table.read_text()) if self.table.exists() else {}
         entries[str(asset_id)] = (cid, 3, revoked, parents)
-        self.table.write_text(json.dumps(entries))
+        new = self.table.with_suffix(".new")
+        new.write_text(json.dumps(entries))
+        new.replace(self.table)  # whoever reads it meanwhile has the one or the other
         return AdapterRef(asset_id, cid)
 
     def publish(self, number: int, **options: Any) -> AdapterRef:
@@ -211,12 +213,12 @@ class Tiny:
         return PoolConfig(str(self.base), self.base_asset, self.store, **settings)
 
 
-def held(pool: EnginePool, file: Path) -> None:
+def held(pool: EnginePool | Engine, file: Path) -> None:
     """Make the file. While it is there, a request gets ``STEPS`` steps and no more, so that a test is sure to be in the middle
     of it; what is cancelled leaves all the same."""
 
-    def change(replica: Any) -> None:
-        batch = replica._engine._loop.batch
+    def change(engine: Any) -> None:
+        batch = engine._loop.batch
         llm = batch._llm
         llm.__dict__.pop("step", None)
         step = llm.step
@@ -230,8 +232,11 @@ def held(pool: EnginePool, file: Path) -> None:
 
         llm.step = step_or_wait
 
-    for replica in pool._replicas:
-        ray.get(replica.__ray_call__.remote(change), timeout=LONG)
+    if isinstance(pool, Engine):
+        change(pool)
+    else:
+        for replica in pool._replicas:
+            ray.get(replica.__ray_call__.remote(lambda it: change(it._engine)), timeout=LONG)
     file.touch()
 
 

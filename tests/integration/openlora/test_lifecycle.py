@@ -29,7 +29,7 @@ from openledger.openlora._pack import pack
 from openledger.openlora._params import lora_request
 from openledger.registry import LocalStore
 
-from .conftest import Entry, Tiny, write_adapter
+from .conftest import Entry, Tiny, held, write_adapter
 
 PROMPT = (5, 7, 9, 11)
 
@@ -234,14 +234,16 @@ def test_several_assets_may_name_the_same_files_and_one_be_revoked(
 
 
 def test_a_revocation_reaches_requests_that_wait(
-    engine: Engine, tiny: Tiny, hot: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tiny: Tiny, hot: list[AdapterRef], hold: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = tiny.publish(1024)
     engine.preload(adapter).result(600)
     monkeypatch.setattr(batch_module, "RECHECK", 0.01)
+    held(engine, hold)
     running = [engine.submit(ask(one, 240)) for one in hot * 8]
     waits = engine.submit(ask(adapter))
     tiny.register(1024, adapter.cid, revoked=True)
+    hold.unlink()
     with pytest.raises(UserError, match="revoked"):
         waits.result(600)
     for answer in running:
@@ -272,14 +274,18 @@ def test_a_revoked_adapter_leaves_memory_and_its_slot_at_the_next_look(engine: E
     assert number not in memory.cache.list_adapters()
 
 
-def test_requests_of_a_revoked_adapter_that_run_end_and_then_it_leaves(engine: Engine, tiny: Tiny) -> None:
+def test_requests_of_a_revoked_adapter_that_run_end_and_then_it_leaves(
+    engine: Engine, tiny: Tiny, hold: Path
+) -> None:
     memory = engine._loop.memory
     adapter = tiny.publish(1027)
+    held(engine, hold)
     running = engine.submit(ask(adapter, 240))
     while adapter.cid not in memory._names:
         pass
     tiny.register(1027, adapter.cid, revoked=True)
     memory.revalidate()
+    hold.unlink()
     assert len(running.result(600).tokens) == 240
     engine.generate(ask(None))
     assert adapter.cid not in engine.stats().adapters

@@ -118,8 +118,8 @@ class _Server:
 
         try:
             async with (
-                asyncio.timeout(self._timeout),
-                httpx2.AsyncClient(headers=self._headers, timeout=self._timeout) as http,
+                asyncio.timeout(self._timeout),  # for all of it: no limit of httpx's may be seen first
+                httpx2.AsyncClient(headers=self._headers, timeout=None) as http,
                 Client(streamable_http_client(self._url, http_client=http)) as client,
             ):
                 yield client

@@ -106,7 +106,7 @@ def test_it_imports_from_the_wheel_alone(wheel: zipfile.ZipFile, tmp_path: Path)
         "print(len(c.artifact_names()), len(d.shipped('audit_findings').rows))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, cwd=tmp_path
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=600, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     abis, rows = map(int, done.stdout.split())

@@ -78,7 +78,7 @@ def test_marked_python_blocks_run(body: str, tmp_path: Path) -> None:
         [sys.executable, "-c", body],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         cwd=tmp_path,
         env={**os.environ, "OPENLEDGER_HOME": str(tmp_path / "home")},
         check=False,

@@ -1,11 +1,10 @@
-"""Spans of an agent's tools and retrievers, whether anything is traced at all, and what that costs when nothing is."""
+"""Spans of an agent's tools and retrievers, whether anything is traced at all, and that nothing is made when nothing is."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
-import time
 from typing import Any, TypedDict
 
 import pytest
@@ -53,12 +52,15 @@ def lose(what: str) -> str:
 
 @tool
 async def wait(what: str) -> str:
-    """Takes its time."""
-    await asyncio.sleep(60)
+    """Once it has begun, an hour passes."""
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    loop.time = lambda: clock() + 3600  # type: ignore[method-assign]
+    await asyncio.Event().wait()
     return what
 
 
-def run(*calls: Any, timeout: float = 60) -> Any:
+def run(*calls: Any) -> Any:
     """An action that makes these calls."""
 
     async def node(state: State) -> State:
@@ -73,7 +75,7 @@ def run(*calls: Any, timeout: float = 60) -> Any:
     graph.add_node("node", node)
     graph.add_edge(START, "node")
     graph.add_edge("node", END)
-    declared = agent("subject", input="asked", output="answer", timeout=timeout)(graph.compile)
+    declared = agent("subject", input="asked", output="answer", timeout=1800)(graph.compile)
     made = execute(
         declared, declared.graph(), "zq7", models=Models(), seed=lambda _: bytes(32), thread_id="t"
     )
@@ -110,7 +112,7 @@ def test_tools_and_retrievers_are_spans_without_what_they_were_given_or_gave() -
 
 def test_a_tool_that_is_cut_off_has_a_span() -> None:
     with collecting() as collector:
-        assert run(wait, timeout=0.2).output["code"] == "timeout"
+        assert run(wait).output["code"] == "timeout"
         cut = collector.within(TRACE, "execute_tool wait")["execute_tool wait"]
     assert cut.failed
 
@@ -152,7 +154,7 @@ telemetry.start({given!r})
 with telemetry.continued({headers!r}), telemetry.span("there", {{}}):
     pass
 """
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
         spans = collector.within(TRACE, "here", "there")
     assert "baggage" not in headers
     assert spans["there"].parent == spans["here"].id
@@ -184,14 +186,14 @@ assert not [name for name in sys.modules if name.startswith("opentelemetry")]
         monkeypatch.delenv(name, raising=False)
     for name, value in said.items():
         monkeypatch.setenv(name, value)
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
 
 
-def test_a_span_that_nobody_wants_costs_microseconds() -> None:
+def test_spans_that_nobody_wants_are_one_and_the_same_nothing() -> None:
     telemetry.stop()
     assert not telemetry.start()
-    began = time.perf_counter()
-    for _ in range(1000):
-        with telemetry.span("work", {"some": 1}) as span:
-            span.set({"more": 2})
-    assert time.perf_counter() - began < 0.1  # 100 µs each; it takes about 1
+    assert telemetry.begun("more", {"some": 1}) is telemetry._NOTHING
+    with telemetry.span("work", {"some": 1}) as span:
+        assert span is telemetry._NOTHING
+        span.set({"more": 2})
+    assert vars(span) == {"_of": None}

@@ -22,6 +22,7 @@ from openledger.contracts import (
     Chain,
     Contracts,
     Devnet,
+    _sending,
     load_signer,
     sign_authorization,
     sign_permit,
@@ -108,10 +109,10 @@ def test_another_program_on_the_same_key_leaves_no_gap_and_no_double(
     chain.send(contracts.token.functions.deposit(), signer, value=1)
     chain.w3.eth.send_transaction(sent)  # signed by the node, past this process's nonces
     chain.send(contracts.token.functions.deposit(), signer, value=1)
-    stop, done = threading.Event(), 2
+    stop, turns, done = threading.Event(), threading.Semaphore(0), 2
 
     def intrude() -> None:
-        while not stop.wait(0.01):
+        while turns.acquire() and not stop.wait(0.01):
             with suppress(Web3RPCError):  # it loses a nonce now and then, too
                 chain.w3.eth.send_transaction(sent)
 
@@ -119,6 +120,9 @@ def test_another_program_on_the_same_key_leaves_no_gap_and_no_double(
     intruder.start()
     try:
         for _ in range(20):
+            while turns.acquire(blocking=False):  # fewer each time than a send bears, however slow it is
+                pass
+            turns.release(3)
             try:
                 chain.send(contracts.token.functions.deposit(), signer, value=1)
                 done += 1
@@ -127,6 +131,7 @@ def test_another_program_on_the_same_key_leaves_no_gap_and_no_double(
                     raise
     finally:
         stop.set()
+        turns.release()
         intruder.join()
     assert chain.call(contracts.token.functions.balanceOf(signer.address)) == done
 
@@ -201,7 +206,7 @@ class _Proxy(BaseHTTPRequestHandler):
             answer = json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode()
         else:
             host, port = self.upstream.removeprefix("http://").split(":")
-            connection = HTTPConnection(host, int(port), timeout=20)
+            connection = HTTPConnection(host, int(port), timeout=600)
             connection.request("POST", "/", body, {"content-type": "application/json"})
             answer = connection.getresponse().read()
             connection.close()
@@ -280,17 +285,18 @@ def test_a_receipt_that_comes_after_its_nonce_was_counted_is_waited_for(
 
 
 def test_a_transaction_that_pays_too_little_is_offered_again_for_more_and_happens_once(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fees jump while it waits: the same call at the same nonce goes out with a higher one."""
+    monkeypatch.setattr(_sending, "_RAISES", 59)  # the first after two seconds
     with Devnet.start(tmp_path_factory.mktemp("fees")) as devnet:
         chain, payer = devnet.connect(), devnet.accounts[1]
-        quick = Chain.connect(devnet.rpc_url, timeout=8)
+        quick = Chain.connect(devnet.rpc_url, timeout=120)
         before, other = chain.balance(payer.address), Account.create().address
         chain.w3.provider.make_request(RPCEndpoint("evm_setAutomine"), [False])
         with ThreadPoolExecutor(1) as threads:
             sending = threads.submit(quick.transfer, other, payer, 10**18)
-            until = time.monotonic() + 60
+            until = time.monotonic() + 600
             while chain.w3.eth.get_transaction_count(payer.address, "pending") == 0:
                 assert time.monotonic() < until
                 time.sleep(0.02)
@@ -314,12 +320,13 @@ def test_an_unknown_outcome_is_reported_as_such(
     contracts: Contracts, devnet: Devnet, node: Callable[..., str]
 ) -> None:
     signer = devnet.accounts[9]
-    chain = Chain.connect(node(swallow={"eth_sendRawTransaction"}), timeout=1)
+    chain = Chain.connect(node(swallow={"eth_sendRawTransaction"}))
+    chain._sender._timeout = 1
     with pytest.raises(ChainError, match="not known whether deposit was mined") as caught:
         chain.send(Contracts(chain, contracts.deployment).token.functions.deposit(), signer, value=1)
     assert caught.value.code == "chain.pending"
     assert caught.value.tx is not None
-    chain = Chain.connect(node(drop={"eth_sendRawTransaction": 99}), timeout=1)
+    chain = Chain.connect(node(drop={"eth_sendRawTransaction": 99}))
     balance = contracts.chain.call(contracts.token.functions.balanceOf(signer.address))
     # Every answer is lost, but the node has the transaction: found by its hash, not sent again.
     chain.send(Contracts(chain, contracts.deployment).token.functions.deposit(), signer, value=3)

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from openledger.contracts import CONTRACTS, Chain, Contracts, Deployment, Devnet, _devnet, deploy
 from openledger.errors import ChainError, UserError
@@ -41,26 +43,42 @@ def test_state_logs_and_deployment_survive_a_restart(tmp_path: Path) -> None:
         assert Contracts.load(chain, tmp_path).deployment == contracts.deployment
 
 
-def test_a_killed_devnet_keeps_all_but_its_last_second(tmp_path: Path) -> None:
-    devnet = Devnet.start(tmp_path)
-    chain, signer = devnet.connect(), devnet.accounts[0]
-    contracts = deploy(chain, signer, tmp_path)
-    chain.send(contracts.token.functions.deposit(), signer, value=7)
-    time.sleep(2.5)
-    os.kill(devnet.pid, signal.SIGKILL)
-    with Devnet.start(tmp_path) as restarted:
-        assert restarted.owned
-        assert restarted.pid != devnet.pid
-        again = deploy(restarted.connect(), signer, tmp_path)
-        assert again.deployment == contracts.deployment
-        assert _deposits(again) == [7]
-    devnet.stop()
+def _kill(devnet: Devnet, block: int) -> None:
+    """Kill it where it has written its state up to a block in full."""
+    ends = time.monotonic() + 600
+    while True:
+        os.kill(devnet.pid, signal.SIGSTOP)
+        _, status = os.waitpid(devnet.pid, os.WUNTRACED)  # until each of its threads has stopped
+        assert os.WIFSTOPPED(status)
+        with suppress(ValueError):  # it was writing
+            if json.loads((devnet.home / "state.json").read_text())["best_block_number"] >= block:
+                os.kill(devnet.pid, signal.SIGKILL)
+                assert devnet._process is not None
+                devnet._process.wait()  # its port is free
+                return
+        os.kill(devnet.pid, signal.SIGCONT)
+        assert time.monotonic() < ends, "it does not write its state"
+        time.sleep(0.1)
+
+
+def test_a_killed_devnet_keeps_what_it_wrote_each_second(tmp_path: Path) -> None:
+    with Devnet.start(tmp_path) as devnet:
+        chain, signer = devnet.connect(), devnet.accounts[0]
+        contracts = deploy(chain, signer, tmp_path)
+        block = chain.send(contracts.token.functions.deposit(), signer, value=7).block
+        _kill(devnet, block)
+        with Devnet.start(tmp_path) as restarted:
+            assert restarted.owned
+            assert restarted.pid != devnet.pid
+            again = deploy(restarted.connect(), signer, tmp_path)
+            assert again.deployment == contracts.deployment
+            assert _deposits(again) == [7]
 
 
 def test_a_devnet_comes_back_where_its_clients_look_for_it(tmp_path: Path) -> None:
-    with Devnet.start(tmp_path) as first:
+    with Devnet.start(tmp_path, port=free_port()) as first:
         chain = first.connect()
-        os.kill(first.pid, signal.SIGKILL)
+        _kill(first, 0)
         with Devnet.start(tmp_path, port=first.port) as again:
             assert again.rpc_url == first.rpc_url
             assert chain.block_number() >= 0, "a client of the first one reaches the second"
@@ -90,7 +108,7 @@ def test_a_dump_cut_short_in_the_first_run_falls_back_to_a_copy_made_while_it_ra
         contracts = deploy(devnet.connect(), devnet.accounts[0], tmp_path)
         block = devnet.status()["block"]
         kept = state.with_suffix(".good.json")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not kept.is_file() or json.loads(kept.read_text())["best_block_number"] < block:
             assert time.monotonic() < deadline, "no copy was made"
             time.sleep(0.1)

@@ -7,12 +7,13 @@ import subprocess
 import time
 from pathlib import Path
 
+from ports import free_port
 from typer.testing import CliRunner
 
 from openledger.cli import app
 from openledger.contracts import Chain, Devnet, deploy
 from openledger.contracts._deploy import address_of
-from openledger.contracts._devnet import _find_anvil, _free_port
+from openledger.contracts._devnet import _find_anvil
 from openledger.errors import ChainError
 
 
@@ -26,7 +27,7 @@ def test_a_chain_starts_from_the_file(tmp_path: Path) -> None:
     made = CliRunner().invoke(app, ["genesis", *options])
     assert made.exit_code == 0, made.output
     assert "517,100,000 OPEN" in made.output
-    port = _free_port()
+    port = free_port()
     command = [str(_find_anvil()), "--port", str(port), "--chain-id", "4242", "--accounts", "1"]
     with subprocess.Popen(
         [*command, "--balance", "0", "--init", str(path), "--quiet"], stdin=subprocess.DEVNULL
@@ -58,7 +59,7 @@ def test_the_devnet_begins_with_all_of_it(tmp_path: Path) -> None:
 
 
 def connect(url: str) -> Chain:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
     while True:
         try:
             return Chain.connect(url)

@@ -50,11 +50,11 @@ def _answer(state: Question) -> Question:
     if question.startswith("fail"):
         raise ValueError(f"no answer to this: {question}")
     if question.startswith("wait"):
-        GATE.wait(30)
+        GATE.wait(600)
     return {"answer": question.upper()}
 
 
-@agent("echo", price=PRICE, input="question", output="answer")
+@agent("echo", price=PRICE, input="question", output="answer", timeout=600)
 def echo() -> Any:
     """Says it louder."""
     graph = StateGraph(Question)
@@ -129,7 +129,7 @@ class House:
         def site() -> Iterator[Site]:
             with (
                 listening(self.app(**limits), http=HastyProtocol) as url,
-                httpx.Client(base_url=url, timeout=60) as http,
+                httpx.Client(base_url=url, timeout=600) as http,
             ):
                 yield Site(self, url, http)
 
@@ -250,7 +250,7 @@ def metered(house: House) -> Iterator[Site]:
     """A gateway over an agent with a tariff, which is asked, and one without."""
     service = house.serve(gauge)
     app = house.app(house.echo, service, rate=1000, burst=1000)
-    with listening(app, http=HastyProtocol) as url, httpx.Client(base_url=url, timeout=60) as http:
+    with listening(app, http=HastyProtocol) as url, httpx.Client(base_url=url, timeout=600) as http:
         yield Site(house, url, http, service)
 
 

@@ -39,7 +39,7 @@ class Life:
         @self.app.post("/v1/models")
         async def ask() -> str:
             self.asked.set()
-            await asyncio.to_thread(self.go.wait, 30)
+            await asyncio.to_thread(self.go.wait, 600)
             self.told.append("answered")
             return "done"
 
@@ -52,7 +52,7 @@ def door() -> Iterator[Door]:
 
 @pytest.fixture
 def http(door: Door) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{door.port}", timeout=30) as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{door.port}", timeout=600) as http:
         yield http
 
 
@@ -86,14 +86,14 @@ def test_what_runs_is_finished_before_the_application_ends(door: Door, http: htt
     answers: list[str] = []
     client = threading.Thread(target=lambda: answers.append(http.post("/v1/models").json()))
     client.start()
-    assert life.asked.wait(30)
+    assert life.asked.wait(600)
     closing = threading.Thread(target=door.close)
     closing.start()
     closing.join(0.5)
     assert closing.is_alive()
     life.go.set()
-    client.join(30)
-    closing.join(30)
+    client.join(600)
+    closing.join(600)
     assert answers == ["done"]
     assert life.told == ["begun", "answered", "ended"]
 

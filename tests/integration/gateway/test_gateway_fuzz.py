@@ -49,7 +49,7 @@ def test_no_request_gets_an_answer_that_is_not_described(house: Any, tmp_path: P
         command += ["--phases", "examples,coverage,fuzzing,stateful"]
         command += ["--exclude-checks", "positive_data_acceptance,ignored_auth"]  # without a key: 402
         command += ["--max-time", str(SECONDS), "--seed", str(SEED), "--continue-on-failure", "--no-color"]
-        command += ["--request-timeout", "60"]
+        command += ["--request-timeout", "600"]
         served = [one.operator.agent_id for one in (house.echo, house.talk)]
         (tmp_path / "served.json").write_text(json.dumps([served, ["echo", "talk"]]))
         (tmp_path / "hooks.py").write_text(HOOKS)
@@ -57,7 +57,7 @@ def test_no_request_gets_an_answer_that_is_not_described(house: Any, tmp_path: P
             command,
             capture_output=True,
             text=True,
-            timeout=SECONDS + 120,
+            timeout=SECONDS + 1200,
             check=False,
             cwd=tmp_path,
             env={**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)},

@@ -18,7 +18,7 @@ from openledger.runtime.gateway import register_open
 @asynccontextmanager
 async def connected(site: Any, headers: dict[str, str]) -> AsyncIterator[Client]:
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=60) as http,
+        httpx2.AsyncClient(headers=headers, timeout=600) as http,
         Client(streamable_http_client(f"{site.url}/mcp/", http_client=http)) as client,
     ):
         yield client

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from a2a.types import Message, Part, Role, SendMessageRequest
 from listening import listening
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from ports import free_port
 
 from openledger.errors import UserError
 from openledger.runtime.gateway import announce
@@ -23,8 +23,7 @@ from openledger.runtime.gateway import announce
 @contextmanager
 def announced(house: Any) -> Iterator[tuple[str, Any]]:
     """A gateway that knows its address, and its application."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     app = house.app(url=f"http://127.0.0.1:{port}/")
     with listening(app, port=port) as url:
         yield url, app
@@ -53,7 +52,7 @@ async def test_the_file_on_chain_names_what_is_served_and_each_of_it_answers(ano
         assert announce(app, house.owner) == [f"agent {number} is registered at {url}" for number in agents]
         assert connection.chain.block_number() == block
 
-        async with httpx.AsyncClient(timeout=60) as http:
+        async with httpx.AsyncClient(timeout=600) as http:
             assert (await http.get(f"{url}/agents/{agent_id}/registration.json")).json() == file
             domain = (await http.get(f"{url}/.well-known/agent-registration.json")).json()
         assert (file["name"], file["description"], file["image"]) == ("Echo", "It echoes.", "i")
@@ -71,7 +70,7 @@ async def test_the_file_on_chain_names_what_is_served_and_each_of_it_answers(ano
 async def by_mcp(service: Any, headers: dict[str, str]) -> str:
     [tool] = service["mcpTools"]
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=60) as http,
+        httpx2.AsyncClient(headers=headers, timeout=600) as http,
         Client(streamable_http_client(service["endpoint"], http_client=http)) as client,
     ):
         result = await client.call_tool(tool, {"input": "found by mcp"})
@@ -81,7 +80,7 @@ async def by_mcp(service: Any, headers: dict[str, str]) -> str:
 async def by_a2a(service: Any, headers: dict[str, str]) -> str:
     base, _, card = service["endpoint"].partition("/.well-known/")
     message = Message(message_id="m", role=Role.ROLE_USER, parts=[Part(text="found by a2a")])
-    async with httpx.AsyncClient(headers=headers, timeout=60) as http:
+    async with httpx.AsyncClient(headers=headers, timeout=600) as http:
         factory = ClientFactory(ClientConfig(httpx_client=http, streaming=False))
         client = await factory.create_from_url(base, relative_card_path=f"/.well-known/{card}")
         assert client._card.supported_interfaces[0].protocol_version == service["version"]

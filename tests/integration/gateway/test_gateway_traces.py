@@ -137,7 +137,7 @@ def test_no_span_holds_what_was_asked_or_answered_nor_a_key(
     ]
     assert {reply.status_code for reply in replies} == {200, 400, 401, 402, 404, 405, 502}
     collector.within(trace, "invoke_agent echo", "invoke_agent talk")
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 600
     while len([one for one in collector.spans if one.trace == trace and one.kind == SERVER]) < len(replies):
         assert time.monotonic() < ends
         time.sleep(0.05)
@@ -156,7 +156,7 @@ def test_a_call_within_no_trace_begins_its_own(
     key, _ = house.key()
     sent: Any = key | {"traceparent": header.encode("latin-1")}
     told = site.ask("hi", sent).json()["openledger"]
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 600
     while True:
         spans = [one for one in list(collector.spans) if told["receipt"] in one.raw]
         if len(spans) == 2:

@@ -369,7 +369,7 @@ def between(site: Any, change: Callable[[Response, int, bool], Response]) -> Ite
             for name, value in request.headers.items()
             if name in ("accept", "payment-signature", "content-type")
         }
-        async with httpx.AsyncClient(timeout=60) as http:
+        async with httpx.AsyncClient(timeout=600) as http:
             reply = await http.post(
                 f"{site.url}{request.url.path}", content=await request.body(), headers=headers
             )

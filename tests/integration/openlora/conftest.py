@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ from openledger.registry import LocalStore, path_cid
 
 VOCAB = 1024
 EOS = 2
+LONG = 1200.0
+"""Seconds that nothing takes which ever comes."""
+STEPS = 4
 
 
 def make_base(path: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0) -> Path:
@@ -181,7 +185,9 @@ class Tiny:
     ) -> AdapterRef:
         entries = json.loads(self.table.read_text()) if self.table.exists() else {}
         entries[str(asset_id)] = (cid, 3, revoked, parents)
-        self.table.write_text(json.dumps(entries))
+        new = self.table.with_suffix(".new")
+        new.write_text(json.dumps(entries))
+        new.replace(self.table)  # whoever reads it meanwhile has the one or the other
         return AdapterRef(asset_id, cid)
 
     def publish(self, number: int, **options: Any) -> AdapterRef:
@@ -203,8 +209,43 @@ class Tiny:
         return AdapterStore(content, self.resolve, self.root / "shared", ttl=0)
 
     def config(self, **changes: Any) -> PoolConfig:
-        settings = {"engine": {"max_loras": 2}, "timeout": 120.0} | changes
+        settings = {"engine": {"max_loras": 2}, "timeout": LONG} | changes
         return PoolConfig(str(self.base), self.base_asset, self.store, **settings)
+
+
+def held(pool: EnginePool | Engine, file: Path) -> None:
+    """Make the file. While it is there, a request gets ``STEPS`` steps and no more, so that a test is sure to be in the middle
+    of it; what is cancelled leaves all the same."""
+
+    def change(engine: Any) -> None:
+        batch = engine._loop.batch
+        llm = batch._llm
+        llm.__dict__.pop("step", None)
+        step = llm.step
+
+        def step_or_wait() -> Any:
+            if file.exists() and all(batch.steps - job.steps[1] >= STEPS for job in batch._running.values()):
+                time.sleep(0.01)
+                batch.steps -= 1  # it was none
+                return []
+            return step()
+
+        llm.step = step_or_wait
+
+    if isinstance(pool, Engine):
+        change(pool)
+    else:
+        for replica in pool._replicas:
+            ray.get(replica.__ray_call__.remote(lambda it: change(it._engine)), timeout=LONG)
+    file.touch()
+
+
+@pytest.fixture
+def hold(tiny: Tiny) -> Iterator[Path]:
+    """A file for ``held``."""
+    file = tiny.root / "hold"
+    yield file
+    file.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
@@ -240,7 +281,7 @@ def engine(tiny: Tiny) -> Iterator[Engine]:
         base_asset=tiny.base_asset,
         adapters=tiny.store(),
         engine={"max_loras": 2, "max_lora_rank": 64, "max_num_seqs": 16},
-        timeout=120,
+        timeout=LONG,
         tiers=Tiers(ram_bytes=4 << 20),
         queue=Queue(patience=8),
     )

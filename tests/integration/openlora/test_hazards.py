@@ -58,7 +58,7 @@ def stock(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> dict[str, boo
         [sys.executable, str(Path(__file__).with_name("stock.py")), str(tiny.base), str(folder)],
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1500,
         env={key: value for key, value in os.environ.items() if not key.startswith("RAY_")},
         check=False,
     )

@@ -29,7 +29,7 @@ from openledger.openlora._pack import pack
 from openledger.openlora._params import lora_request
 from openledger.registry import LocalStore
 
-from .conftest import Entry, Tiny, write_adapter
+from .conftest import Entry, Tiny, held, write_adapter
 
 PROMPT = (5, 7, 9, 11)
 
@@ -59,7 +59,7 @@ def test_preloading_takes_no_slot_from_anyone(engine: Engine, tiny: Tiny, hot: l
     assert None not in before
     new = [tiny.publish(number) for number in range(1000, 1010)]
     for loaded in [engine.preload(adapter) for adapter in new]:
-        loaded.result(60)
+        loaded.result(600)
     assert engine._loop.memory.cache.slots == before
     assert {adapter.cid for adapter in new} <= set(engine.stats().adapters)
     # Nor do the hot ones have to be brought back.
@@ -94,7 +94,7 @@ class Slow(LocalStore):
 
 
 def wait_for(path: Path) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while not path.exists():
         assert time.monotonic() < until, f"{path.name} never came"
         time.sleep(0.01)
@@ -130,7 +130,7 @@ def test_the_engine_goes_on_while_an_adapter_is_fetched(
     assert engine.stats().steps - before >= 24
     assert not waits.done()
     slow.go()
-    assert len(waits.result(60).tokens) == 8
+    assert len(waits.result(600).tokens) == 8
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_many_requests_of_one_cold_adapter_fetch_it_once(engine: Engine, tiny: T
     answers = [engine.submit(ask(adapter)) for _ in range(20)]
     loads = [engine.preload(adapter) for _ in range(5)]
     slow.go()
-    assert len({answer.result(60).tokens for answer in answers}) == 1
+    assert len({answer.result(600).tokens for answer in answers}) == 1
     for load in loads:
-        load.result(60)
+        load.result(600)
     assert slow.reads == 3  # the directory and its two files
 
 
@@ -185,7 +185,7 @@ def test_a_load_survives_the_death_of_the_process_that_reads(
     before.send_signal(signal.SIGKILL)
     engine.generate_many(list(map(ask, hot)))
     slow.go()
-    assert [len(answer.result(60).tokens) for answer in waits] == [8, 8]
+    assert [len(answer.result(600).tokens) for answer in waits] == [8, 8]
     assert reader(engine).pid != before.pid
 
 
@@ -228,22 +228,24 @@ def test_several_assets_may_name_the_same_files_and_one_be_revoked(
     slow.asked()
     tiny.register(1023, good.cid, revoked=True)
     slow.go()
-    assert len(answers[1].result(60).tokens) == 8
+    assert len(answers[1].result(600).tokens) == 8
     with pytest.raises(UserError, match="revoked"):
         engine.generate(ask(bad))
 
 
 def test_a_revocation_reaches_requests_that_wait(
-    engine: Engine, tiny: Tiny, hot: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tiny: Tiny, hot: list[AdapterRef], hold: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = tiny.publish(1024)
-    engine.preload(adapter).result(60)
+    engine.preload(adapter).result(600)
     monkeypatch.setattr(batch_module, "RECHECK", 0.01)
+    held(engine, hold)
     running = [engine.submit(ask(one, 240)) for one in hot * 8]
     waits = engine.submit(ask(adapter))
     tiny.register(1024, adapter.cid, revoked=True)
+    hold.unlink()
     with pytest.raises(UserError, match="revoked"):
-        waits.result(60)
+        waits.result(600)
     for answer in running:
         answer.cancel()
 
@@ -272,15 +274,19 @@ def test_a_revoked_adapter_leaves_memory_and_its_slot_at_the_next_look(engine: E
     assert number not in memory.cache.list_adapters()
 
 
-def test_requests_of_a_revoked_adapter_that_run_end_and_then_it_leaves(engine: Engine, tiny: Tiny) -> None:
+def test_requests_of_a_revoked_adapter_that_run_end_and_then_it_leaves(
+    engine: Engine, tiny: Tiny, hold: Path
+) -> None:
     memory = engine._loop.memory
     adapter = tiny.publish(1027)
+    held(engine, hold)
     running = engine.submit(ask(adapter, 240))
     while adapter.cid not in memory._names:
         pass
     tiny.register(1027, adapter.cid, revoked=True)
     memory.revalidate()
-    assert len(running.result(60).tokens) == 240
+    hold.unlink()
+    assert len(running.result(600).tokens) == 240
     engine.generate(ask(None))
     assert adapter.cid not in engine.stats().adapters
 
@@ -350,7 +356,7 @@ def test_a_thousand_loads_and_evictions_leave_memory_as_it_was(
             adapter = new[at % len(new)]
             assert adapter.cid not in residents  # evicted since its last turn
             if at % 10:
-                engine.preload(adapter).result(60)
+                engine.preload(adapter).result(600)
             else:
                 engine.generate(ask(adapter, 1))
             assert residents.used <= residents.budget
@@ -412,7 +418,7 @@ def test_a_cold_adapter_beside_saturated_hot_ones_begins_within_patience_and_one
 ) -> None:
     length, patience = 40, engine._loop.jobs.queueing.patience
     cold = tiny.publish(1200)
-    engine.preload(cold).result(60)
+    engine.preload(cold).result(600)
     running = [engine.submit(ask(adapter, length)) for adapter in hot * 40]
     while engine.stats().running < 16:
         pass
@@ -420,7 +426,7 @@ def test_a_cold_adapter_beside_saturated_hot_ones_begins_within_patience_and_one
     # Each of the hot ones has more waiting than the batch takes; the one that is closed has to end what runs.
     assert made.timings.queued_steps <= patience + length + 4
     assert made.timings.running_steps <= 6
-    assert all(len(answer.result(60).tokens) == length for answer in running)
+    assert all(len(answer.result(600).tokens) == length for answer in running)
 
 
 def test_a_full_queue_refuses_with_a_time_to_come_back(
@@ -439,13 +445,13 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(
     assert caught.value.retry_after >= 1
     with pytest.raises(OverloadedError, match=r"\d+ requests are under way"):
         flood(None, hot[1])
-    assert all(len(answer.result(60).tokens) == 100 for answer in answers)
+    assert all(len(answer.result(600).tokens) == 100 for answer in answers)
 
 
 def test_a_request_is_refused_once_its_deadline_has_passed(engine: Engine, hot: list[AdapterRef]) -> None:
     running = [engine.submit(ask(adapter, 240)) for adapter in hot * 8]
     with pytest.raises(OverloadedError, match="deadline"):
-        engine.submit(replace(ask(None), deadline=0.0)).result(60)
+        engine.submit(replace(ask(None), deadline=0.0)).result(600)
     for answer in running:
         answer.cancel()
     assert len(engine.generate(replace(ask(None), deadline=60.0)).tokens) == 8
@@ -463,7 +469,7 @@ def test_an_engine_that_is_long_at_its_first_requests_takes_more(
 def test_priority_goes_ahead_of_what_waits(engine: Engine, hot: list[AdapterRef]) -> None:
     running = [engine.submit(ask(hot[0], 60)) for _ in range(48)]
     urgent = engine.submit(replace(ask(hot[0], 4), priority=4))
-    assert urgent.result(60).timings.queued_steps < running[-1].result(60).timings.queued_steps
+    assert urgent.result(600).timings.queued_steps < running[-1].result(600).timings.queued_steps
     with pytest.raises(UserError, match="Priority 9"):
         engine.generate(replace(ask(None), priority=9))
 
@@ -476,7 +482,7 @@ def test_a_cancelled_request_leaves_the_engine_at_once_and_its_neighbours_alone(
     neighbour = engine.submit(ask(hot[0], 60))
     for answer in answers:
         answer.cancel()
-    assert neighbour.result(60).tokens == alone
+    assert neighbour.result(600).tokens == alone
     with pytest.raises(CancelledError):
         answers[0].result()
     assert engine.generate(ask(tiny.adapters["c"])).tokens

@@ -27,7 +27,7 @@ from openledger.openlora import (
 )
 from openledger.registry import path_cid
 
-from .conftest import Tiny, make_adapter, make_base
+from .conftest import LONG, Tiny, held, make_adapter, make_base
 
 PROMPT = (5, 7, 9, 11)
 
@@ -124,7 +124,7 @@ def test_an_adapter_that_overflows_spoils_nobody_elses_cache(pool: EnginePool, t
         sent = [pool.submit(request) for request in neighbours]
         with pytest.raises(EngineError, match="not a number"):
             pool.generate(replace(ask(adapter), sampling=sampling))
-        assert [future.result(60).tokens for future in sent] == alone
+        assert [future.result(LONG).tokens for future in sent] == alone
     for call in (
         lambda: list(pool.stream(ask(adapter, 40))),
         lambda: pool.score(list(PROMPT), [3, 4], adapter),
@@ -140,7 +140,7 @@ def test_a_pool_reaches_tasks_and_actors(pool: EnginePool, tiny: Tiny) -> None:
     def use(given: EnginePool, request: GenerationRequest) -> Generation:
         return given.generate(request)
 
-    made = ray.get(use.remote(pool, ask(tiny.adapters["a"])), timeout=120)
+    made = ray.get(use.remote(pool, ask(tiny.adapters["a"])), timeout=LONG)
     assert made.tokens == pool.generate(ask(tiny.adapters["a"])).tokens
     assert made.base == tiny.base_asset
     assert replay(made, pool, base=tiny.base_asset).verdict == "verified"
@@ -157,12 +157,12 @@ def test_errors_cross_processes_unchanged(pool: EnginePool) -> None:
 def test_a_killed_replica_comes_back_and_the_call_is_made_again(pool: EnginePool, tiny: Tiny) -> None:
     adapter = tiny.adapters["a"]
     before = pool.generate(ask(adapter, 64))
-    process = ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=60)
+    process = ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=LONG)
     calls = [pool.submit(ask(adapter, 200)) for _ in range(20)]
     os.kill(process, signal.SIGKILL)
     assert pool.generate(ask(adapter, 64)).tokens == before.tokens
-    assert len({call.result(120).tokens for call in calls}) == 1
-    assert ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=60) != process
+    assert len({call.result(LONG).tokens for call in calls}) == 1
+    assert ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=LONG) != process
 
 
 def test_an_engine_that_fails_is_replaced(pool: EnginePool, tiny: Tiny) -> None:
@@ -171,9 +171,9 @@ def test_an_engine_that_fails_is_replaced(pool: EnginePool, tiny: Tiny) -> None:
         return os.getpid()
 
     before = pool.generate(ask(None)).tokens
-    process = ray.get(pool._replicas[0].__ray_call__.remote(sabotage), timeout=60)
+    process = ray.get(pool._replicas[0].__ray_call__.remote(sabotage), timeout=LONG)
     assert pool.generate(ask(None)).tokens == before
-    assert ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=60) != process
+    assert ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=LONG) != process
 
 
 def test_a_cold_adapter_is_served_while_as_many_hot_ones_as_slots_keep_coming(
@@ -202,7 +202,7 @@ def test_a_cold_adapter_is_served_while_as_many_hot_ones_as_slots_keep_coming(
 
 
 def test_a_request_that_takes_too_long_is_dropped_and_its_neighbours_go_on(
-    pool: EnginePool, tiny: Tiny
+    pool: EnginePool, tiny: Tiny, hold: Path
 ) -> None:
     def hurry(replica: object, seconds: float) -> float:
         engine = replica._engine  # type: ignore[attr-defined]
@@ -214,22 +214,24 @@ def test_a_request_that_takes_too_long_is_dropped_and_its_neighbours_go_on(
 
     other = [ask(adapter, 240) for adapter in tiny.adapters.values()]
     alone = [pool.generate(request).tokens for request in other]
+    held(pool, hold)
     sent = [pool.submit(request) for request in other]
-    while ray.get(pool._replicas[0].__ray_call__.remote(running), timeout=60) < len(other):
+    while ray.get(pool._replicas[0].__ray_call__.remote(running), timeout=LONG) < len(other):
         pass
-    patient = ray.get(pool._replicas[0].__ray_call__.remote(hurry, 0.02), timeout=60)
+    patient = ray.get(pool._replicas[0].__ray_call__.remote(hurry, 0.02), timeout=LONG)
     with pytest.raises(EngineError, match=r"no answer in 0\.02 seconds"):
         pool.generate(ask(tiny.adapters["a"], 200))
-    ray.get(pool._replicas[0].__ray_call__.remote(hurry, patient), timeout=60)
-    assert [future.result(60).tokens for future in sent] == alone
+    ray.get(pool._replicas[0].__ray_call__.remote(hurry, patient), timeout=LONG)
+    hold.unlink()
+    assert [future.result(LONG).tokens for future in sent] == alone
     assert pool.generate(ask(None)).tokens
-    assert ray.get(pool._replicas[0].__ray_call__.remote(running), timeout=60) == 0
+    assert ray.get(pool._replicas[0].__ray_call__.remote(running), timeout=LONG) == 0
 
 
 def test_a_pool_that_does_not_restart_says_that_its_replica_died(tiny: Tiny) -> None:
     mortal = EnginePool.start(tiny.config(restarts=0, num_cpus=0))
     try:
-        process = ray.get(mortal._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=60)
+        process = ray.get(mortal._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=LONG)
         os.kill(process, signal.SIGKILL)
         with pytest.raises(EngineError, match="replica died"):
             mortal.generate(ask(None))
@@ -257,4 +259,4 @@ def test_engine_arguments_that_cannot_work_are_refused_at_the_start(
 
 def test_a_base_model_that_is_none_is_refused_at_the_start(tiny: Tiny) -> None:
     with pytest.raises(EngineError, match="did not start"):
-        EnginePool.start(PoolConfig(str(tiny.root / "content"), num_cpus=0, timeout=60))
+        EnginePool.start(PoolConfig(str(tiny.root / "content"), num_cpus=0, timeout=LONG))

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +30,10 @@ from openledger.openlora import (
     Tiers,
 )
 
-from .conftest import VOCAB, Tiny
+from .conftest import LONG, STEPS, VOCAB, Tiny, held
 
 PROMPT = (5, 7, 9, 11)
-LONG = 240
+MANY = 240
 
 
 def ask(adapter: AdapterRef | None, tokens: int = 24, temperature: float = 0.0) -> GenerationRequest:
@@ -54,10 +55,10 @@ def pair(running_ray: None, tiny: Tiny) -> Iterator[EnginePool]:
 
 
 def process(pool: EnginePool, replica: int) -> int:
-    return int(ray.get(pool._replicas[replica].__ray_call__.remote(lambda _: os.getpid()), timeout=60))
+    return int(ray.get(pool._replicas[replica].__ray_call__.remote(lambda _: os.getpid()), timeout=LONG))
 
 
-def until(holds: Callable[[], Any], seconds: float = 120) -> None:
+def until(holds: Callable[[], Any], seconds: float = LONG) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, "it never came about"
@@ -68,18 +69,21 @@ def idle(stats: list[EngineStats]) -> bool:
     return all(one.running == one.waiting == 0 for one in stats)
 
 
-def pace(pool: EnginePool, seconds: float) -> None:
-    """Make every step take longer, by so many seconds, so that a test is sure to be in the middle of one."""
+def together(pool: EnginePool, hold: Path, requests: list[GenerationRequest]) -> list[Generation]:
+    """Their outputs, none of which is whole before each request has its replica."""
+    held(pool, hold)
+    calls = [pool.submit(request) for request in requests]
+    until(lambda: sum(pool._dispatch._router.loads) == len(requests))
+    hold.unlink()
+    return [call.result(LONG) for call in calls]
 
-    def change(replica: Any) -> None:
-        llm = replica._engine._loop.batch._llm
-        llm.__dict__.pop("step", None)
-        step = llm.step
-        if seconds:
-            llm.step = lambda: (time.sleep(seconds), step())[1]
 
-    for replica in pool._replicas:
-        ray.get(replica.__ray_call__.remote(change), timeout=60)
+def some(stream: Iterator[Chunk]) -> list[Chunk]:
+    """As much of it as comes while engines are held."""
+    chunks = [next(stream)]
+    while sum(len(chunk.tokens) for chunk in chunks) < STEPS:
+        chunks.append(next(stream))
+    return chunks
 
 
 def everyone(tiny: Tiny) -> list[AdapterRef | None]:
@@ -95,7 +99,7 @@ def test_replicas_give_what_a_single_engine_gives(pair: EnginePool, engine: Engi
 
 
 def test_a_lone_client_stays_at_its_adapters_home_and_a_hot_adapter_gets_both(
-    pair: EnginePool, tiny: Tiny
+    pair: EnginePool, tiny: Tiny, hold: Path
 ) -> None:
     def served(requests: list[GenerationRequest]) -> list[int]:
         before = [one.requests for one in pair.stats()]
@@ -105,16 +109,18 @@ def test_a_lone_client_stays_at_its_adapters_home_and_a_hot_adapter_gets_both(
 
     assert served([ask(tiny.adapters["a"], 2)] * 6) == [0, 6]
     before = [one.requests for one in pair.stats()]
-    pair.generate_many([ask(tiny.adapters["a"])] * 40)
+    together(pair, hold, [ask(tiny.adapters["a"])] * 40)
     shares = [now.requests - was for now, was in zip(pair.stats(), before, strict=True)]
     assert sum(shares) == 40
     assert max(shares) <= 25  # ⌈1.25 · 40 ÷ 2⌉
 
 
-def test_replicas_of_a_node_fetch_an_adapter_once_between_them(pair: EnginePool, tiny: Tiny) -> None:
+def test_replicas_of_a_node_fetch_an_adapter_once_between_them(
+    pair: EnginePool, tiny: Tiny, hold: Path
+) -> None:
     adapter = tiny.publish(5000)
     (tiny.root / "reads").write_text("")
-    made = pair.generate_many([ask(adapter)] * 30)
+    made = together(pair, hold, [ask(adapter)] * 30)
     assert len({one.tokens for one in made}) == 1
     assert all(adapter.cid in one.adapters for one in pair.stats())
     reads = (tiny.root / "reads").read_text().split()
@@ -122,13 +128,13 @@ def test_replicas_of_a_node_fetch_an_adapter_once_between_them(pair: EnginePool,
     assert len(set(reads)) == 3
 
 
-def test_a_revoked_adapter_leaves_every_replica_by_itself(pair: EnginePool, tiny: Tiny) -> None:
+def test_a_revoked_adapter_leaves_every_replica_by_itself(pair: EnginePool, tiny: Tiny, hold: Path) -> None:
     adapter = tiny.publish(5001)
-    pair.generate_many([ask(adapter)] * 30)
-    held = [one.adapter_bytes for one in pair.stats()]
+    together(pair, hold, [ask(adapter)] * 30)
+    took = [one.adapter_bytes for one in pair.stats()]
     tiny.register(5001, adapter.cid, revoked=True)
     until(lambda: not any(adapter.cid in one.adapters for one in pair.stats()))
-    assert all(now.adapter_bytes < was for now, was in zip(pair.stats(), held, strict=True))
+    assert all(now.adapter_bytes < was for now, was in zip(pair.stats(), took, strict=True))
     with pytest.raises(UserError, match="revoked"):
         pair.generate(ask(adapter))
 
@@ -184,9 +190,10 @@ def tokens_made(pool: EnginePool) -> int:
 
 @pytest.mark.parametrize("how", ["closed", "dropped", "left", "cancelled", "a cancelled future"])
 async def test_what_nobody_waits_for_any_more_leaves_the_engine(
-    pair: EnginePool, tiny: Tiny, how: str
+    pair: EnginePool, tiny: Tiny, hold: Path, how: str
 ) -> None:
-    before, request = tokens_made(pair), ask(tiny.adapters["a"], LONG)
+    held(pair, hold)
+    before, request = tokens_made(pair), ask(tiny.adapters["a"], MANY)
     if how in ("closed", "dropped"):
         stream = pair.stream(request)
         assert next(stream).tokens
@@ -235,7 +242,7 @@ def room(pool: EnginePool, replica: int, waiting: int) -> None:
         jobs = replica._engine._loop.jobs
         jobs.queueing = dataclasses.replace(jobs.queueing, max_waiting=waiting)
 
-    ray.get(pool._replicas[replica].__ray_call__.remote(change), timeout=60)
+    ray.get(pool._replicas[replica].__ray_call__.remote(change), timeout=LONG)
 
 
 def test_what_one_replica_has_no_room_for_another_serves(pair: EnginePool, tiny: Tiny) -> None:
@@ -264,29 +271,27 @@ def test_what_one_replica_has_no_room_for_another_serves(pair: EnginePool, tiny:
 
 
 def test_a_killed_replica_fails_no_request_cuts_no_stream_and_comes_back(
-    pair: EnginePool, engine: Engine, tiny: Tiny
+    pair: EnginePool, engine: Engine, tiny: Tiny, hold: Path
 ) -> None:
-    requests = [ask(who, LONG, heat) for who in everyone(tiny) for heat in (0.0, 1.0)]
+    requests = [ask(who, MANY, heat) for who in everyone(tiny) for heat in (0.0, 1.0)]
     alone = engine.generate_many(requests)
     processes = [process(pair, replica) for replica in (0, 1)]
-    pace(pair, 0.01)
+    held(pair, hold)
     streams = [pair.stream(request) for request in requests]
-    begun = [[next(streams[0])]]
+    begun = [some(streams[0])]
     victim = pair._dispatch._router.loads.index(1)
-    begun += [[next(stream)] for stream in streams[1:]]
-    for first, stream in zip(begun, streams, strict=True):
-        first += [next(stream), next(stream)]
+    begun += map(some, streams[1:])
     calls = [pair.submit(request) for request in requests * 4]
     os.kill(processes[victim], signal.SIGKILL)
     until(lambda: pair.states[victim] == "restarting")
+    hold.unlink()
     made = [whole([*first, *rest]) for first, rest in zip(begun, streams, strict=True)]
     assert all(map(same, made, alone))
-    assert all(map(same, [call.result(120) for call in calls], alone * 4))
+    assert all(map(same, [call.result(LONG) for call in calls], alone * 4))
     # Those of the killed one went on where they were: the other engine made only what was left.
-    assert min(one.timings.running_steps for one in made) < LONG - 2
+    assert min(one.timings.running_steps for one in made) < MANY - 2
     until(lambda: pair.states == ["serving", "serving"])
     assert process(pair, victim) != processes[victim]
-    pace(pair, 0)
     was = [one.requests for one in pair.stats()]
     assert all(map(same, pair.generate_many(requests), alone))
     assert all(now.requests > then for now, then in zip(pair.stats(), was, strict=True))
@@ -321,28 +326,31 @@ def test_a_running_pool_is_joined_by_its_name(pair: EnginePool) -> None:
         EnginePool.join("nowhere")
 
 
-def test_draining_and_closing_let_what_runs_end_and_take_nothing_new(pair: EnginePool, tiny: Tiny) -> None:
+def test_draining_and_closing_let_what_runs_end_and_take_nothing_new(pair: EnginePool, hold: Path) -> None:
     other = pickle.loads(ray.cloudpickle.dumps(pair))
-    expected = other.generate(ask(None, LONG)).tokens
+    expected = other.generate(ask(None, MANY)).tokens
     with pytest.raises(UserError, match="replicas 0 to 1"):
         pair.drain(2)
-    pace(pair, 0.01)
-    calls = [pair.submit(ask(None, LONG)) for _ in range(20)]
-    streams = [pair.stream(ask(None, LONG)) for _ in range(4)]
-    begun = [[next(stream)] for stream in streams]
-    draining = threading.Thread(target=pair.drain, args=(0,))
+    held(pair, hold)
+    calls = [pair.submit(ask(None, MANY)) for _ in range(20)]
+    streams = [pair.stream(ask(None, MANY)) for _ in range(4)]
+    begun = [some(stream) for stream in streams]
+    draining = threading.Thread(target=pair.drain, args=(0, LONG))
     draining.start()
     # Another holder of the pool, who was not told, loses nothing either.
-    late = [holder.submit(ask(None, LONG)) for holder in (pair, other) for _ in range(10)]
-    assert {call.result(120).tokens for call in [*calls, *late]} == {expected}
+    late = [holder.submit(ask(None, MANY)) for holder in (pair, other) for _ in range(10)]
+    hold.unlink()
+    assert {call.result(LONG).tokens for call in [*calls, *late]} == {expected}
     assert {whole([*first, *rest]).tokens for first, rest in zip(begun, streams, strict=True)} == {expected}
     draining.join()
     assert pair.states == ["drained", "serving"]
     assert len(pair.stats()) == 1
-    last = [pair.submit(ask(None, LONG)) for _ in range(10)]
+    hold.touch()
+    last = [pair.submit(ask(None, MANY)) for _ in range(10)]
     until(lambda: pair.stats()[0].running)
-    pair.close()
-    assert {call.result(1).tokens for call in last} == {expected}
+    hold.unlink()
+    pair.close(LONG)
+    assert {call.result(LONG).tokens for call in last} == {expected}
     with pytest.raises(EngineError, match="closed"):
         pair.generate(ask(None))
     with pytest.raises(EngineError, match=r"drained|died"):

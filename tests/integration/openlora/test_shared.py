@@ -19,7 +19,7 @@ from .conftest import Tiny
 
 
 def process(pool: EnginePool) -> int:
-    return int(ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=60))
+    return int(ray.get(pool._replicas[0].__ray_call__.remote(lambda _: os.getpid()), timeout=600))
 
 
 @pytest.mark.usefixtures("running_ray")

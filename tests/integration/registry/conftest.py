@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from openledger.registry import ContentStore, IpfsStore, LocalStore
+from openledger.registry.store import _ipfs
 
 IPFS = Path(__file__).parents[2] / "ipfs"
+LONG = 600.0
 
 
 @pytest.fixture(scope="session")
@@ -20,12 +22,12 @@ def ipfs_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The RPC multiaddr of a private js-ipfs node."""
     if shutil.which("node") is None:
         pytest.fail("node is missing: install Node 20")
-    subprocess.run([IPFS / "install"], check=True, timeout=900)
+    subprocess.run([IPFS / "install"], check=True, timeout=1500)
     repo = tmp_path_factory.mktemp("ipfs")
     log = (repo / "log").open("wb")
     node = subprocess.Popen([IPFS / "start", repo], stdout=log, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + LONG
         while not (repo / "api").exists() or b"Daemon is ready" not in (repo / "log").read_bytes():
             if node.poll() is not None or time.monotonic() > deadline:
                 pytest.fail("the IPFS node did not start: " + (repo / "log").read_text())
@@ -33,14 +35,36 @@ def ipfs_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield (repo / "api").read_text().strip()
     finally:
         node.terminate()
-        node.wait(30)
+        node.wait(LONG)
+
+
+class Waiting(IpfsStore):
+    """Waits for what was put into it, and hardly for what never was: the node looks for that until its time is over, which it
+    then says itself."""
+
+    def __init__(self, api: str) -> None:
+        super().__init__(api, LONG)
+        self._put: set[str] = set()
+
+    def _write(self, cid: str, data: bytes) -> None:
+        super()._write(cid, data)
+        self._put.add(cid)
+
+    def _read(self, cid: str) -> bytes | None:
+        self.timeout = LONG if cid in self._put else 2.0
+        return super()._read(cid)
+
+    def _exists(self, cid: str) -> bool:
+        self.timeout = LONG if cid in self._put else 2.0
+        return super()._exists(cid)
 
 
 @pytest.fixture(params=["local", "ipfs"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ContentStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ContentStore:
     if request.param == "local":
         return LocalStore(tmp_path / "content")
-    return IpfsStore(request.getfixturevalue("ipfs_api"), timeout=5)
+    monkeypatch.setattr(_ipfs, "_LOOK", LONG)
+    return Waiting(request.getfixturevalue("ipfs_api"))
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_paths_have_the_cids_of_a_real_node(
         warnings.simplefilter("ignore")
         from ipfshttpclient.client import Client
 
-        client = Client(ipfs_api, timeout=120)
+        client = Client(ipfs_api, timeout=600)
         for size in (0, 1, 262_144, 262_145, 1_000_000, 174 * 262_144, 174 * 262_144 + 1, 46_000_000):
             data = (b"%d" % size) * (size // len(b"%d" % size) + 1)
             file = tmp_path / "file"
@@ -119,8 +119,9 @@ def test_an_unreachable_node_is_named_with_a_remedy() -> None:
 
 
 class _Liar(BaseHTTPRequestHandler):
-    """Answers every block call with other bytes, or not at all."""
+    """Answers every block call with other bytes, or not until the test is over."""
 
+    over: threading.Event
     answers: ClassVar[dict[str, bytes]] = {
         "/api/v0/block/get": b"other bytes than asked",
         "/api/v0/block/put": b'{"Key": "%s", "Size": 3}' % cid_of(b"another block", "raw").encode(),
@@ -130,7 +131,7 @@ class _Liar(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("content-length") or 0))
         path = self.path.split("?")[0]
         if path == "/api/v0/block/stat":
-            threading.Event().wait(3)
+            self.over.wait()
         body = self.answers.get(path, b"{}")
         self.send_response(200)
         self.send_header("content-type", "application/json" if path.endswith("put") else "text/plain")
@@ -143,28 +144,33 @@ class _Liar(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def liar() -> Iterator[IpfsStore]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Liar) as server:
+def liar() -> Iterator[str]:
+    """Its address."""
+    over = threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Liar", (_Liar,), {"over": over})) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield IpfsStore(f"/ip4/127.0.0.1/tcp/{server.server_port}/http", timeout=1)
+        yield f"/ip4/127.0.0.1/tcp/{server.server_port}/http"
+        over.set()
         server.shutdown()
 
 
-def test_a_store_that_lies_is_caught(liar: IpfsStore, tmp_path: Path) -> None:
+def test_a_store_that_lies_is_caught(liar: str, tmp_path: Path) -> None:
+    store = IpfsStore(liar, timeout=600)
     cid = cid_of(b"what was asked", "raw")
     with pytest.raises(ContentError, match="other bytes") as caught:
-        liar.get(cid)
+        store.get(cid)
     assert caught.value.cid == cid
     with pytest.raises(ContentError, match="stored another block"):
-        liar.put(b"what was asked", "raw")
+        store.put(b"what was asked", "raw")
     with pytest.raises(ContentError, match="other bytes"):
-        liar.fetch_path(cid, tmp_path / "file")
+        store.fetch_path(cid, tmp_path / "file")
     assert not (tmp_path / "file").exists()
 
 
-def test_a_silent_store_times_out(liar: IpfsStore) -> None:
+def test_a_silent_store_times_out(liar: str) -> None:
+    store = IpfsStore(liar, timeout=1)
     with pytest.raises(ContentError, match="no answer within 1 s"):
-        liar.has(cid_of(b"what was asked", "raw"))
+        store.has(cid_of(b"what was asked", "raw"))
 
 
 def _listing(root: Path) -> dict[str, bytes | None]:

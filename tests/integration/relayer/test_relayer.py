@@ -165,7 +165,7 @@ def test_a_used_up_cap_says_when_it_resets(world: Any, books: Callable[..., Book
     with pytest.raises(OverloadedError) as dear:
         world.relayer_with(book, fee_cap=1).submit(world.batch(user, call))
     assert dear.value.code == "relay.fee"
-    quick = world.relayer_with(book, account_burst=1)
+    quick = world.relayer_with(book, account_burst=1, account_rate=1e-9)
     quick.submit(world.batch(user, call))
     with pytest.raises(OverloadedError, match="Too many requests"):
         quick.submit(world.batch(user, call))
@@ -198,7 +198,7 @@ def test_an_authorization_that_became_stale_is_noticed_and_paid_for_once(
         own |= {"maxFeePerGas": price, "maxPriorityFeePerGas": price}
         chain.w3.eth.send_raw_transaction(user.signer.sign_transaction(own).raw_transaction)
         rpc("evm_mine", [])
-        thread.join(60)
+        thread.join(600)
     finally:
         rpc("evm_setAutomine", [True])
     assert failed[0].code == "relay.stale"

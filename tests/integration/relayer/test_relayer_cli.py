@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from eth_account import Account
+from ports import free_port
 
 from openledger.contracts import Devnet
 from openledger.errors import UserError
@@ -32,17 +32,15 @@ def test_a_user_without_coin_types_a_command(
         rich.wrap(5 * OPEN)
         rich.send(rich.contracts.token.functions.transfer(user.address, 5 * OPEN))
     run("stake", "add", agent, 100, "--as", 1)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "openledger.cli", "relay", "serve", "--port", str(port), "--as", "9"]
     relayer = subprocess.Popen(command, env={**os.environ, "OPENLEDGER_HOME": str(devnet.home.parent)})
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 600
         while True:
             try:
-                assert httpx.get(url + "/healthz").json()["status"] == "ok"
+                assert httpx.get(url + "/healthz", timeout=60).json()["status"] == "ok"
                 break
             except httpx.HTTPError:
                 assert relayer.poll() is None
@@ -61,7 +59,7 @@ def test_a_user_without_coin_types_a_command(
         run("relay", "serve", fails=UserError)  # OPENLEDGER_RELAYER is set
     finally:
         relayer.terminate()
-        assert relayer.wait(60) == 0
+        assert relayer.wait(600) == 0
 
 
 @pytest.mark.parametrize("options", [["--certificate", "a.pem"], ["--target", "0x12"], ["--cap", "0"]])

@@ -263,7 +263,7 @@ def test_build_once_builds_once_under_contention(tmp_path: Path) -> None:
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(30)
+        caller.join(600)
     assert len(built) == 1
     assert files(tmp_path / "thing") == {"x": b"x"}
 

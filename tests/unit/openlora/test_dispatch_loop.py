@@ -27,5 +27,5 @@ def test_threads_that_come_first_together_get_one_loop(monkeypatch: pytest.Monke
     # as in a process that is new; the pools of this one keep their loop
     monkeypatch.setattr(_dispatch, "_loop", lru_cache(_dispatch._loop.__wrapped__))
     with ThreadPoolExecutor(8) as threads:
-        found = set(threads.map(lambda _: _dispatch.run(where()).result(10), range(8)))
+        found = set(threads.map(lambda _: _dispatch.run(where()).result(600), range(8)))
     assert len(found) == 1

@@ -144,7 +144,7 @@ for at in range(50):
         assert writer.stdin is not None
         writer.stdin.write(b"\n")
         writer.stdin.close()
-    assert [writer.wait(60) for writer in writers] == [0] * 4
+    assert [writer.wait(600) for writer in writers] == [0] * 4
     assert held(store) == {cid_of(f"{at} of {name}".encode(), "raw") for at in range(50) for name in "abcd"}
 
 

@@ -13,7 +13,7 @@ from openledger.errors import ChainError, UserError
 from openledger.runtime import _group
 from openledger.runtime._group import GroupCommit
 
-LONG = 30.0
+LONG = 600.0
 
 
 class Work:

@@ -158,8 +158,8 @@ def test_with_the_chain_away_it_tries_again_and_raises_the_alarm(
         entries.append(entry)
         if entry.event == "away" and health.exists():
             told.append(json.loads(health.read_text()))
-            if len(told) == 2:
-                enough.set()
+        if [entry.event for entry in entries].count("away") == 3:
+            enough.set()
 
     keeper = keep(away, tell, every=0.05, alarm=10**9)
     with pytest.raises(ChainError):

@@ -133,7 +133,11 @@ def fetch_path(cid: str, dest: Path, get: Get) -> Path:
         scratch = Path(tempfile.mkdtemp(prefix=f".{dest.name}.", dir=dest.parent))
         try:
             _fetch(cid, scratch / "new", get, 0)
-            os.replace(scratch / "new", dest)
+            try:
+                os.replace(scratch / "new", dest)
+            except OSError:
+                if not dest.is_dir() or path_cid(dest) != cid:
+                    raise  # else another process was faster
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:

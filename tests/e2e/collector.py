@@ -46,7 +46,7 @@ class Collector:
             for scope in resource.scope_spans:
                 self.spans += [_seen(span, str(resource)) for span in scope.spans]
 
-    def within(self, trace: str, *names: str, seconds: float = 30) -> dict[str, Seen]:
+    def within(self, trace: str, *names: str, seconds: float = 600) -> dict[str, Seen]:
         """The spans of a trace by name, once those with ``names`` are there."""
         ends = time.monotonic() + seconds
         while True:
@@ -79,7 +79,11 @@ def collecting(**environment: str) -> Iterator[Collector]:
     collector = Collector(f"http://127.0.0.1:{server.server_address[1]}")
     thread = Thread(target=server.serve_forever, name="collector")
     thread.start()
-    said = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"} | environment
+    said = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "600",  # a batch that took longer would be dropped
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    } | environment
     telemetry.stop()
     try:
         with patch.dict(os.environ, said):

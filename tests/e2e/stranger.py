@@ -25,7 +25,7 @@ def fresh(stack: Any, cache: Path, *words: str, exits: int = 0) -> Any:
     settings = stack.world.connection.settings
     environment = {**os.environ, "OPENLEDGER_HOME": str(settings.home_dir), "OPENLEDGER_CACHE": str(cache)}
     line = [sys.executable, "-m", "openledger.cli", "attribution", *words, "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=900, env=environment, check=False)
     assert done.returncode == exits, done.stdout + done.stderr
     return json.loads(done.stdout)
 

@@ -292,7 +292,7 @@ def test_a_cid_that_is_no_action_is_named(stack: Any, tmp_path: Path, command: s
         ("nonsense", "nonsense"),
     ):
         line = [sys.executable, "-m", "openledger.cli", "attribution", command, cid]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=300, env=environment, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=900, env=environment, check=False)
         assert done.returncode == 1
         assert says in done.stderr
         assert "Traceback" not in done.stderr

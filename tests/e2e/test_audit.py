@@ -209,7 +209,7 @@ def test_an_auditor_killed_between_commitment_and_evidence_shows_it_when_started
     disputes = ledger.contracts.disputes
     assert state_of(ledger, number) == "Committed"
     with running(connection, [*command, "--once"], tmp_path / "second") as process:
-        assert process.wait(120) == 0, said(tmp_path / "second")
+        assert process.wait(900) == 0, said(tmp_path / "second")
     assert list(ledger.events(disputes.events.ChallengeOpened, id=number)) != []
     assert commitments(ledger, desk) == [number]
     assert state_of(ledger, number) == "Drawn"
@@ -248,7 +248,7 @@ def said(log: Path) -> str:
 
 
 def wait_until(holds: Any, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while not holds():
         assert process.poll() is None
         assert time.monotonic() < deadline

@@ -27,7 +27,10 @@ from openledger.settings import Settings
 
 ACTIONS, KILLS, SEED = map(int, os.environ.get("OPENLEDGER_CHAOS", "200,5,1").split(","))
 
-pytestmark = pytest.mark.timeout(1800 + 120 * KILLS)
+WAIT = PATIENCE * (2 + KILLS / 5)
+"""Seconds for all answers."""
+
+pytestmark = pytest.mark.timeout(WAIT + 5 * PATIENCE)
 
 
 def plan(seed: int, kills: int) -> list[str]:
@@ -69,11 +72,9 @@ async def live_through(deployment: Deployment, connection: Connection) -> Afterm
     answers: list[dict[str, Any]] = []
     payer = payer_of(client, connection)
     questions = [one[0] for one in datanets.shipped("audit_findings").questions()]
-    async with httpx.AsyncClient(timeout=PATIENCE, limits=httpx.Limits(max_connections=ACTIONS)) as http:
+    async with httpx.AsyncClient(timeout=240, limits=httpx.Limits(max_connections=ACTIONS)) as http:
         asking = [
-            asyncio.create_task(
-                ask(http, deployment, payer, questions[at % len(questions)], PATIENCE * (2 + KILLS / 5))
-            )
+            asyncio.create_task(ask(http, deployment, payer, questions[at % len(questions)], WAIT))
             for at in range(ACTIONS)
         ]
         answered = asyncio.Semaphore(0)

@@ -18,19 +18,21 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from ruin import free_port
 
 from openledger.ray_cluster import grafana_dashboard
 from openledger.settings import Settings
 
 CHILD = Path(__file__).with_name("cluster_child.py")
 
-# A lost node is noticed within two seconds instead of fifteen.
+# A node that is gone is noticed within two seconds instead of fifteen: it refuses to answer. One that stands still for a
+# while, on a busy machine, is not lost.
 HASTE = {
     f"RAY_health_check_{name}": value
     for name, value in {
         "initial_delay_ms": "500",
         "period_ms": "500",
-        "timeout_ms": "1000",
+        "timeout_ms": "120000",
         "failure_threshold": "3",
     }.items()
 }
@@ -44,7 +46,6 @@ def told(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         [sys.executable, str(CHILD), str(folder), str(settings.cache_dir)],
         capture_output=True,
         text=True,
-        timeout=300,
         env=environment,
         check=False,
     )
@@ -127,7 +128,7 @@ def command(tmp_path: Path) -> Callable[..., Any]:
             [sys.executable, "-m", "openledger.cli", *map(str, words)],
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=900,
             env=environment,
             cwd=tmp_path,
             check=False,
@@ -136,12 +137,6 @@ def command(tmp_path: Path) -> Callable[..., Any]:
         return json.loads(done.stdout) if words[-1] == "--json" else done.stderr
 
     return run
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 REPORTS = """
@@ -193,12 +188,16 @@ def every_query_of_the_dashboard_has_an_answer(url: str, folder: Path) -> None:
         assert labels, query
         asked += [(name, labels) for name in re.findall(r"\bray_\w+", query)]
     assert len({name for name, _ in asked}) > 20
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 600
     try:
         while True:
             assert reporter.poll() is None
             given: dict[str, set[str]] = {}
-            for family in text_string_to_metric_families(httpx.get(url, timeout=10).text):
+            try:
+                told = httpx.get(url, timeout=60).text
+            except httpx.TransportError:
+                told = ""  # it may be busy
+            for family in text_string_to_metric_families(told):
                 for sample in family.samples:
                     given.setdefault(sample.name, {"instance"}).update(sample.labels)
             missing = [(name, labels - given.get(name, set())) for name, labels in asked]
@@ -209,7 +208,7 @@ def every_query_of_the_dashboard_has_an_answer(url: str, folder: Path) -> None:
             time.sleep(0.5)
     finally:
         reporter.kill()
-        reporter.wait(30)
+        reporter.wait()
 
 
 def test_a_cluster_on_this_machine_starts_is_seen_and_ends(

@@ -67,7 +67,7 @@ def history(world: demo.World, registered: Any, tmp_path_factory: pytest.TempPat
             [sys.executable, str(CHILD), str(home), str(cache), str(about), str(requests), point],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=900,
             check=False,
         )
         deaths[point] = done.returncode if done.returncode in (0, -9) else done.stderr[-3000:]
@@ -75,7 +75,7 @@ def history(world: demo.World, registered: Any, tmp_path_factory: pytest.TempPat
             assert done.returncode == 0, done.stderr[-3000:]
     connection.chain.advance(connection.ledger.parameter("challengeWindow") + 1)
     last = [sys.executable, str(CHILD), str(home), str(cache), str(about), str(requests), "-"]
-    subprocess.run(last, check=True, capture_output=True, timeout=120)
+    subprocess.run(last, check=True, capture_output=True, timeout=900)
     outbox = Outbox(home / "crash.db")
     yield {"sent": sent, "deaths": deaths, "outbox": outbox, "before": before, "client": client}
     outbox.close()

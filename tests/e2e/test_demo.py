@@ -24,7 +24,6 @@ def test_the_demo_runs_to_its_summary(tmp_path: Path, settings: Settings) -> Non
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=550,
         env=environment,
         check=False,
     )

@@ -55,7 +55,7 @@ class Folder:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -98,22 +98,28 @@ def test_an_agent_is_deployed_called_and_resumed_by_commands_alone(folder: Folde
     folder.run("gateway", "key", "fund", "1", "2", "--as", OPERATOR)
     body = {"model": "risk-desk", "messages": [{"role": "user", "content": QUESTION}]}
     reply = httpx.post(
-        f"{url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {secret}"}, timeout=120
+        f"{url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {secret}"}, timeout=600
     )
     assert reply.status_code == 200, reply.text
     assert ANSWER.lower() in reply.json()["choices"][0]["message"]["content"].lower()
     told = reply.json()["openledger"]
-    status = folder.json("cluster", "status")
-    assert [engine["answers"] for engine in status["engines"]] == [True]
-    assert {worker["agent"] for worker in status["workers"]} == {"desk"}
+
+    def answering() -> bool:
+        status = folder.json("cluster", "status")
+        assert {worker["agent"] for worker in status["workers"]} == {"desk"}
+        return [engine["answers"] for engine in status["engines"]] == [True]
+
+    until(answering, "the engine does not answer")
 
     service.send_signal(signal.SIGTERM)
-    assert service.wait(120) == 0
+    assert service.wait(900) == 0
     assert "nonces 0 to 0" in (folder.path / "service.log").read_text(), "it was not anchored at the end"
 
     again = deployed()
-    resumed = httpx.get(f"{url}/actions/{told['receipt']}", timeout=60).json()
+    resumed = httpx.get(f"{url}/actions/{told['receipt']}", timeout=600).json()
     assert (resumed["state"], resumed["nonce"]) == ("anchored", 0)
-    assert httpx.get(f"{url}/v1/models", timeout=60).json()["data"][0]["openledger"]["agent"] == told["agent"]
+    assert (
+        httpx.get(f"{url}/v1/models", timeout=600).json()["data"][0]["openledger"]["agent"] == told["agent"]
+    )
     again.send_signal(signal.SIGTERM)
-    assert again.wait(120) == 0
+    assert again.wait(900) == 0

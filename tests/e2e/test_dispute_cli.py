@@ -202,7 +202,7 @@ def watching(home: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_answered(process: subprocess.Popen[bytes], ledger: Ledger, demand: Demand, log: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 900
     told = {"demand": demand.demand_id, "earned": str(demand.bond), "problem": None}
     while json.dumps(told) not in log.read_text():
         assert process.poll() is None, log.read_text()

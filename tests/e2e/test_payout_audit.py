@@ -202,7 +202,7 @@ def test_the_command_looks_at_payouts_unless_it_is_told_not_to(stack: Any, tmp_p
     def served(account: int, *words: str) -> Any:
         serve = ["audit", "serve", "--once", "--json", "--as", str(account), "--rate", "1"]
         line = [sys.executable, "-m", "openledger.cli", *serve, "--agent", str(wrong.agent_id), *words]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=300, env=environment, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=900, env=environment, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 

@@ -104,7 +104,7 @@ def calibrated(stack: Any, *arguments: object) -> Any:
         "OPENLEDGER_CACHE": str(settings.cache_dir),
     }
     command = [sys.executable, "-m", "openledger.cli", "verify", "calibrate", "--json", *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

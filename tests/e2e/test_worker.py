@@ -4,41 +4,45 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import loop
 import ray
+from ruin import until
 
 from openledger.registry import Status
 from openledger.staking import Verdict, verify
 
 
-def kill_worker(stack: Any) -> int:
-    runner = stack.honest.runner
-    ends = time.monotonic() + 60
-    while runner.states != ["serving"] and time.monotonic() < ends:
-        time.sleep(0.05)
+def worker_of(runner: Any) -> int:
+    """Its process; 0 while Ray starts it again."""
     (worker,) = runner.workers
-    pid: int = ray.get(worker.pid.remote(), timeout=60)
-    os.kill(pid, signal.SIGKILL)
-    return pid
+    try:
+        return int(ray.get(worker.pid.remote(), timeout=900))
+    except ray.exceptions.RayActorError:
+        return 0
 
 
 def test_a_killed_worker_comes_back_and_nothing_is_lost(stack: Any) -> None:
-    operator, ledger = stack.honest.operator, stack.world.connection.ledger
+    operator, runner, ledger = stack.honest.operator, stack.honest.runner, stack.world.connection.ledger
     asked = loop.questions(8, seed=3)
     before = ledger.balance(stack.client.address)
+    first = worker_of(runner)
     with ThreadPoolExecutor(8) as threads:
         running = [
             threads.submit(stack.client.call, operator, operator.agent_id, value, operator.agent.price)
             for value in asked
         ]
-        time.sleep(0.3)  # some are being executed now
-        killed = kill_worker(stack)
-        receipts = [one.result(timeout=200) for one in running]
-    assert kill_worker(stack) != killed
+        until(
+            lambda: (
+                any(worker.load for worker in runner._fleet.workers) or all(one.done() for one in running)
+            ),
+            "none is being executed",
+        )
+        os.kill(first, signal.SIGKILL)
+        receipts = [one.result(timeout=900) for one in running]
+    until(lambda: worker_of(runner) not in (0, first), "the worker does not come back")
     assert {receipt.record.status for receipt in receipts} == {Status.OK}
     assert len({receipt.record.nonce for receipt in receipts}) == len(asked)
     assert before - ledger.balance(stack.client.address) == len(asked) * operator.agent.price

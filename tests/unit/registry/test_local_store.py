@@ -191,6 +191,32 @@ def test_directories_come_back(tmp_path_factory: pytest.TempPathFactory, files: 
     assert path_cid(dest) == cid
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_of_two_who_fetch_one_directory_at_once_the_slower_finds_it_there(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    source.mkdir()
+    (source / "weights").write_bytes(os.urandom(300_000))
+    cid, faster = store.add_path(source), LocalStore(store.root)
+    if not same:
+        (source / "weights").write_bytes(b"other")
+    other, get = faster.add_path(source), store.get
+
+    def slow(cid: str) -> bytes:
+        faster.fetch_path(other, dest)
+        return get(cid)
+
+    monkeypatch.setattr(store, "get", slow)
+    if same:
+        assert store.fetch_path(cid, dest) == dest
+    else:
+        with pytest.raises(ContentError, match="cannot be written"):
+            store.fetch_path(cid, dest)
+    assert path_cid(dest) == other
+    assert {path.name for path in tmp_path.iterdir()} <= {"source", "dest", store.root.name}
+
+
 def test_one_file_of_a_directory_is_found_by_its_name(store: LocalStore, tmp_path: Path) -> None:
     folder = tmp_path / "base"
     folder.mkdir()

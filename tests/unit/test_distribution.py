@@ -22,7 +22,7 @@ DEPLOYED = ["ActionLog", "AgentRegistry", "AssetRegistry", "DisputeRulings", "Di
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     dest = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(dest), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return zipfile.ZipFile(next(dest.glob("openledger-*.whl")))
 

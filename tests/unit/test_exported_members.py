@@ -121,6 +121,6 @@ for face in {FACES!r}:
 print(json.dumps(culprits))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, cwd=ROOT
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=600, cwd=ROOT
     )
     assert json.loads(done.stdout) == {}

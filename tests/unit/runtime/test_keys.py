@@ -135,7 +135,7 @@ print(made)
         )
         for name in "ab"
     ]
-    assert sum(int(one.communicate(timeout=120)[0]) for one in started) == 10
+    assert sum(int(one.communicate(timeout=600)[0]) for one in started) == 10
     assert keys.get(key.id).spent == 10
 
 

@@ -238,9 +238,11 @@ def test_a_revocation_reaches_requests_that_wait(
 ) -> None:
     adapter = tiny.publish(1024)
     engine.preload(adapter).result(600)
-    monkeypatch.setattr(batch_module, "RECHECK", 0.01)
     held(engine, hold)
     running = [engine.submit(ask(one, 240)) for one in hot * 8]
+    while engine.stats().running < len(running):  # as many as run at once
+        pass
+    monkeypatch.setattr(batch_module, "RECHECK", -1.0)  # however short it waited
     waits = engine.submit(ask(adapter))
     tiny.register(1024, adapter.cid, revoked=True)
     hold.unlink()

@@ -32,7 +32,7 @@ one in its place, and listens on all."""
 
 _LOCAL = "127.0.0.1"
 _START_TIMEOUT = 300.0
-_STOP_TIMEOUT = 40.0
+_STOP_TIMEOUT = 20.0
 ATTEMPTS, BUSY = 3, "timed out during startup"
 """Ray gives its processes 30 s to start, and says this when a busy machine needed longer."""
 

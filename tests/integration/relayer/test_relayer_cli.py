@@ -23,6 +23,14 @@ OPEN = 10**18
 Run = Callable[..., Any]
 
 
+def ready(url: str) -> bool:
+    """It listens at once, and says that it is starting."""
+    try:
+        return bool(httpx.get(url + "/healthz", timeout=60).json()["status"] == "ok")
+    except httpx.HTTPError:
+        return False
+
+
 def test_a_user_without_coin_types_a_command(
     run: Run, devnet: Devnet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,14 +46,10 @@ def test_a_user_without_coin_types_a_command(
     relayer = subprocess.Popen(command, env={**os.environ, "OPENLEDGER_HOME": str(devnet.home.parent)})
     try:
         deadline = time.monotonic() + 600
-        while True:
-            try:
-                assert httpx.get(url + "/healthz", timeout=60).json()["status"] == "ok"
-                break
-            except httpx.HTTPError:
-                assert relayer.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+        while not ready(url):
+            assert relayer.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         run("relay", "serve", "--port", port, "--as", 9, fails=UserError)  # one process a key
         monkeypatch.setenv("OPENLEDGER_RELAYER", url)
         monkeypatch.setenv("OPENLEDGER_PRIVATE_KEY", "0x" + bytes(user.key).hex())

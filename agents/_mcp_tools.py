@@ -118,8 +118,9 @@ class _Server:
 
         try:
             async with (
-                asyncio.timeout(self._timeout),  # for all of it: no limit of httpx's may be seen first
-                httpx2.AsyncClient(headers=self._headers, timeout=None) as http,
+                asyncio.timeout(self._timeout),
+                # Seen later than the other, and needed: once that is over, it no longer bounds how the session is ended.
+                httpx2.AsyncClient(headers=self._headers, timeout=2 * self._timeout) as http,
                 Client(streamable_http_client(self._url, http_client=http)) as client,
             ):
                 yield client

@@ -152,15 +152,8 @@ class Devnet:
     @staticmethod
     def _spawn(folder: Path, chain_id: int, port: int) -> subprocess.Popen[bytes]:
         state = folder / "state.json"
-        command = [
-            str(_find_anvil()),
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--chain-id",
-            str(chain_id),
-        ]
+        command = [str(_find_anvil()), "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--chain-id", str(chain_id)]
         # the accounts' keys are anvil's, their money is the genesis'
         command += ["--hardfork", "prague", "--accounts", str(ACCOUNTS), "--balance", "0"]
         command += ["--mnemonic", MNEMONIC, "--state", str(state), "--state-interval", "1", "--quiet"]

@@ -185,8 +185,8 @@ def _start(base: str, arguments: dict[str, Any], slot_bytes: int) -> Started:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """No garbage collection: importing vLLM makes millions of objects that stay, and to look through them again and again
-    takes a quarter of an engine's start."""
+    """No garbage collection in this process: importing vLLM makes millions of objects that stay, and to look through them
+    again and again takes a third of an engine's start."""
     enabled = gc.isenabled()
     gc.disable()
     try:

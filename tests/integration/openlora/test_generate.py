@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import pytest
+import ray
 
 from openledger.errors import EngineError, UserError
 from openledger.openlora import LENGTH, STOP, AdapterRef, EnginePool, Generation, GenerationRequest, Sampling
@@ -40,6 +42,10 @@ def test_a_generation_names_everything_needed_to_replay_it(pool: EnginePool, tin
     assert made.engine_class.startswith("vllm")
     assert made.engine_class.endswith("/float32/cpu")
     assert all(-1_000_000 <= value <= 0 for value in made.logprobs)
+
+
+def test_an_engine_that_has_started_collects_garbage_again(pool: EnginePool) -> None:
+    assert ray.get(pool._replicas[0].__ray_call__.remote(lambda _: gc.isenabled()), timeout=600)
 
 
 @pytest.mark.parametrize(

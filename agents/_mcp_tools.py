@@ -119,7 +119,7 @@ class _Server:
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                # Seen later than the other, and needed: once that is over, it no longer bounds how the session is ended.
+                # Never seen before the other, which bounds no request made after it: the session's end, say.
                 httpx2.AsyncClient(headers=self._headers, timeout=2 * self._timeout) as http,
                 Client(streamable_http_client(self._url, http_client=http)) as client,
             ):
